@@ -1,0 +1,1 @@
+"""The embedded cluster: parts (what, which version, where from), build, node, network, platform."""
