@@ -1,0 +1,1 @@
+"""What the user wants: frozen values, checked when they are made, keyword-only. No I/O, no clock."""

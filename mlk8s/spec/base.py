@@ -1,0 +1,61 @@
+"""The base of every declared value: frozen, validated, keyword-only."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mlk8s.errors import SpecError
+
+
+class Spec(BaseModel):
+    """A declared value that cannot change after it was checked.
+
+    Raises:
+        SpecError: on construction, naming the field's path, the value found and what was expected.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise spec_error(type(self), error) from None
+
+    def replace(self, **changes: Any) -> Any:
+        """Return a checked copy with some fields changed.
+
+        Raises:
+            SpecError: when a changed field is not valid.
+        """
+        values = {name: getattr(self, name) for name in type(self).model_fields} | changes
+        return type(self)(**values)
+
+
+def spec_error(kind: type[BaseModel], error: ValidationError) -> SpecError:
+    """Turn pydantic's report into one SpecError with a line for each field that is wrong."""
+    lines = []
+    for item in error.errors(include_url=False):
+        path = ".".join(str(part) for part in (kind.__name__, *item["loc"]))
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{path}: no such field" + _nearest(kind, str(item["loc"][-1])))
+        elif item["type"] == "missing":
+            lines.append(f"{path}: is required")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{path}: {message}; found {_shown(item.get('input'))}")
+    return SpecError("\n".join(lines), next_step=f"see help(mlk8s.{kind.__name__})")
+
+
+def _nearest(kind: type[BaseModel], name: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, kind.model_fields, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; fields are {', '.join(kind.model_fields)}"
+
+
+def _shown(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,29 @@
+"""A second version beside the first, and the share of traffic it gets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mlk8s.spec.base import Spec
+from mlk8s.spec.fields import HeaderName, Weight
+from mlk8s.spec.service import _DIGEST, ModelUrl
+
+
+class Canary(Spec):
+    """A new model version that gets part of a service's traffic.
+
+    Attributes:
+        model: s3://BUCKET/PATH of the new version.
+        digest: sha256:... of its manifest; filled in like ModelService.digest.
+        weight: percent of the requests, 0 to 100.
+        header: name of a request header; `always` leads to the canary, `never` away from it, at any weight.
+        replicas: pods of the canary.
+    """
+
+    model: ModelUrl
+    digest: Annotated[str, Field(pattern=_DIGEST.pattern + "$")] | None = None
+    weight: Weight = 0
+    header: HeaderName | None = None
+    replicas: Annotated[int, Field(ge=1, le=1000, strict=True)] = 1

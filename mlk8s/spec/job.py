@@ -1,0 +1,133 @@
+"""Feature pipelines: a Python function that runs once, or on a schedule, and publishes one data version."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from mlk8s.spec.base import Spec
+from mlk8s.spec.cron import check_schedule
+from mlk8s.spec.fields import Labels, Name, Namespace, Seconds
+from mlk8s.spec.resources import Gpu, Resources
+from mlk8s.spec.service import Environment, Image, ModelUrl
+
+_SOURCE_LIMIT = 900_000  # bytes; a ConfigMap holds 1 MiB with everything in it
+
+
+def _source(value: object) -> str:
+    if isinstance(value, Path) or (isinstance(value, str) and "\n" not in value and value.endswith(".py")):
+        try:
+            value = Path(value).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ValueError(f"cannot read the source file: {error.strerror}") from None
+    if not isinstance(value, str):
+        raise ValueError("expected the path of a Python file, or its text")
+    if len(value.encode()) > _SOURCE_LIMIT:
+        raise ValueError(f"the source has {len(value.encode())} bytes; expected at most {_SOURCE_LIMIT}")
+    return value
+
+
+def _parameters(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"expected JSON values: {error}") from None
+    return value
+
+
+def _schedule(value: str) -> str:
+    check_schedule(value)
+    return value
+
+
+def _time_zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError("expected an IANA time zone such as 'Etc/UTC' or 'Europe/Berlin'")
+    return value
+
+
+def _version(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,99}", value):
+        raise ValueError("expected letters, digits and '._=-', at most 100 characters")
+    return value
+
+
+class FeatureJob(Spec):
+    """A Kubernetes Job that runs one function and publishes what it returns as one version of a data set.
+
+    Attributes:
+        source: path of a Python file, or its text; at most 900 kB.
+        entry: name of the function in it; it returns a pyarrow Table, a dict of arrays or a DataFrame.
+        output: s3://BUCKET/DATASET.
+        version: name of the version; None means the scheduled time, or the time of the start.
+        parameters: keyword arguments of the function, JSON values.
+        backoff_limit: retries of failed pods (`backoffLimit`).
+        active_deadline: seconds the whole Job may take (`activeDeadlineSeconds`).
+        ttl_after_finished: seconds until Kubernetes removes the finished Job (`ttlSecondsAfterFinished`).
+    """
+
+    name: Name
+    source: Annotated[str, BeforeValidator(_source)]
+    entry: str = "build"
+    output: ModelUrl
+    version: Annotated[str, AfterValidator(_version)] | None = None
+    parameters: Annotated[dict[str, Any], AfterValidator(_parameters)] = {}
+    namespace: Namespace | None = None
+    backoff_limit: Annotated[int, Field(ge=0, le=20, strict=True)] = 3
+    active_deadline: Annotated[Seconds, Field(ge=1, le=7 * 86400)] = 600.0
+    ttl_after_finished: Annotated[Seconds, Field(ge=0, le=30 * 86400)] = 3600.0
+    resources: Resources = Resources(cpu="250m", cpu_limit="1", memory="512Mi")
+    gpu: Gpu | None = None
+    image: Image | None = None
+    storage_secret: Name = "mlk8s-storage"
+    storage_endpoint: str | None = None
+    env: Environment = {}
+    labels: Labels = {}
+
+    @model_validator(mode="after")
+    def _entry_exists(self) -> FeatureJob:
+        try:
+            tree = ast.parse(self.source)
+        except SyntaxError as error:
+            raise ValueError(f"source is not Python: line {error.lineno}: {error.msg}") from None
+        names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+        if self.entry not in names:
+            raise ValueError(f"source has no function {self.entry!r}; it has {', '.join(names) or 'none'}")
+        return self
+
+
+class FeatureCronJob(Spec):
+    """A Kubernetes CronJob of a FeatureJob.
+
+    Attributes:
+        job: what runs; its name is the CronJob's name. Its `version` stays None: every slot is a version.
+        schedule: five cron fields or @hourly, @daily, @weekly, @monthly, @yearly.
+        time_zone: IANA name (`timeZone`).
+        concurrency_policy: `Forbid` skips a slot while the last one still runs.
+        starting_deadline: seconds a missed slot may start late (`startingDeadlineSeconds`, at least 10).
+        successful_history, failed_history: finished Jobs that stay for a look.
+        suspend: keep the CronJob but start nothing.
+    """
+
+    job: FeatureJob
+    schedule: Annotated[str, AfterValidator(_schedule)]
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = "Etc/UTC"
+    concurrency_policy: Literal["Forbid", "Allow", "Replace"] = "Forbid"
+    starting_deadline: Annotated[Seconds, Field(ge=10, le=7 * 86400)] = 300.0
+    successful_history: Annotated[int, Field(ge=0, le=100, strict=True)] = 3
+    failed_history: Annotated[int, Field(ge=0, le=100, strict=True)] = 3
+    suspend: bool = False
+
+    @model_validator(mode="after")
+    def _every_slot_is_a_version(self) -> FeatureCronJob:
+        if self.job.version is not None:
+            raise ValueError(
+                f"job.version is {self.job.version!r}; expected None: each slot publishes a version of its own"
+            )
+        return self
