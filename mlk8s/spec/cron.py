@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 
-_FIELDS = (
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
     ("minute", 0, 59, {}),
     ("hour", 0, 23, {}),
     ("day of month", 1, 31, {}),
-    (
-        "month",
-        1,
-        12,
-        {name: i + 1 for i, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split())},
-    ),
-    ("day of week", 0, 6, {name: i for i, name in enumerate("sun mon tue wed thu fri sat".split())}),
+    ("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)}),
+    ("day of week", 0, 6, {name: number for number, name in enumerate(_WEEKDAYS)}),
 )
 _MACROS = {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
 
@@ -32,7 +29,7 @@ def check_schedule(schedule: str) -> None:
     parts = schedule.split()
     if len(parts) != 5:
         raise ValueError(
-            f"expected five cron fields (minute hour day month weekday) or one of {', '.join(sorted(_MACROS))}"
+            f"expected five cron fields (minute hour day month weekday) or {', '.join(sorted(_MACROS))}"
         )
     for text, (name, low, high, names) in zip(parts, _FIELDS, strict=True):
         for item in text.split(","):

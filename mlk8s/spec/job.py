@@ -128,6 +128,6 @@ class FeatureCronJob(Spec):
     def _every_slot_is_a_version(self) -> FeatureCronJob:
         if self.job.version is not None:
             raise ValueError(
-                f"job.version is {self.job.version!r}; expected None: each slot publishes a version of its own"
+                f"job.version is {self.job.version!r}; expected None: each slot publishes its own version"
             )
         return self

@@ -1,0 +1,58 @@
+"""From a model in a notebook to a service on Kubernetes that scales and can be trusted.
+
+    import mlk8s
+    k8s = mlk8s.connect()
+    iris = k8s.deploy(mlk8s.ModelService(name="iris", model="s3://models/iris/1"))
+    iris.predict([[5.1, 3.5, 1.4, 0.2]])
+
+Importing this package loads neither `kubernetes` nor `locust` nor `matplotlib`: each name is imported when it
+is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Autoscale": "mlk8s.spec.autoscale",
+    "Canary": "mlk8s.spec.canary",
+    "FeatureCronJob": "mlk8s.spec.job",
+    "FeatureJob": "mlk8s.spec.job",
+    "Gpu": "mlk8s.spec.resources",
+    "LoadProfile": "mlk8s.spec.load",
+    "ModelService": "mlk8s.spec.service",
+    "Resources": "mlk8s.spec.resources",
+    "Route": "mlk8s.spec.service",
+    "Slo": "mlk8s.spec.load",
+    "Stage": "mlk8s.spec.load",
+    "Mlk8sError": "mlk8s.errors",
+    "Report": "mlk8s.report",
+    "Run": "mlk8s.operations.run",
+    "connect": "mlk8s.operations.connection",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from mlk8s.errors import Mlk8sError
+    from mlk8s.operations.connection import connect
+    from mlk8s.spec.autoscale import Autoscale
+    from mlk8s.spec.canary import Canary
+    from mlk8s.spec.job import FeatureCronJob, FeatureJob
+    from mlk8s.spec.resources import Gpu, Resources
+    from mlk8s.spec.service import ModelService, Route
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        value = getattr(import_module(_PUBLIC[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'mlk8s' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
