@@ -34,16 +34,22 @@ _PUBLIC = {
     "connect": "mlk8s.operations.connection",
 }
 
-__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
-    from mlk8s.errors import Mlk8sError
-    from mlk8s.operations.connection import connect
-    from mlk8s.spec.autoscale import Autoscale
-    from mlk8s.spec.canary import Canary
-    from mlk8s.spec.job import FeatureCronJob, FeatureJob
-    from mlk8s.spec.resources import Gpu, Resources
-    from mlk8s.spec.service import ModelService, Route
+    from mlk8s.errors import Mlk8sError as Mlk8sError
+    from mlk8s.operations.connection import connect as connect
+    from mlk8s.spec.autoscale import Autoscale as Autoscale
+    from mlk8s.spec.canary import Canary as Canary
+    from mlk8s.spec.job import FeatureCronJob as FeatureCronJob
+    from mlk8s.spec.job import FeatureJob as FeatureJob
+    from mlk8s.spec.load import LoadProfile as LoadProfile
+    from mlk8s.spec.load import Slo as Slo
+    from mlk8s.spec.load import Stage as Stage
+    from mlk8s.spec.resources import Gpu as Gpu
+    from mlk8s.spec.resources import Resources as Resources
+    from mlk8s.spec.service import ModelService as ModelService
+    from mlk8s.spec.service import Route as Route
 
 
 def __getattr__(name: str) -> Any:

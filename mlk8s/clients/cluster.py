@@ -14,6 +14,7 @@ from mlk8s.clients.transport import Transport
 from mlk8s.errors import ClusterError, NotFound, Unreachable
 
 Manifest = dict[str, Any]
+Manifests = list[Manifest]
 FIELD_MANAGER = "mlk8s"
 _PATCH_TYPES = {
     "merge": "application/merge-patch+json",
@@ -89,12 +90,12 @@ class Cluster:
         labels: str | None = None,
         fields: str | None = None,
         all_namespaces: bool = False,
-    ) -> list[Manifest]:
+    ) -> Manifests:
         """Return the objects of a kind that match both selectors; apiVersion and kind are filled in."""
         query = _selectors(labels, fields)
         answer = self._json("GET", self._path(kind, None, namespace, all_namespaces=all_namespaces), query)
         item_kind = str(answer.get("kind", "")).removesuffix("List")
-        items: list[Manifest] = answer.get("items") or []
+        items: Manifests = answer.get("items") or []
         for item in items:
             item.setdefault("apiVersion", answer.get("apiVersion"))
             item.setdefault("kind", item_kind)
@@ -174,7 +175,7 @@ class Cluster:
         path = self._path("Pod", pod, namespace, "log")
         return self._transport.request("GET", path, query=query, accept="*/*").decode(errors="replace")
 
-    def events(self, namespace: str | None = None, *, of: Manifest | None = None) -> list[Manifest]:
+    def events(self, namespace: str | None = None, *, of: Manifest | None = None) -> Manifests:
         """Return the events of a namespace or of one object, oldest first."""
         fields = f"involvedObject.uid={of['metadata']['uid']}" if of else None
         events = self.list(
