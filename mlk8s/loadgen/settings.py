@@ -1,0 +1,72 @@
+"""What the parent process tells the load generator, as one JSON file named by MLK8S_LOADTEST."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from mlk8s.errors import UsageError
+
+VARIABLE = "MLK8S_LOADTEST"
+"""Environment variable with the path of the settings file."""
+FILE = "loadgen.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One load test, as the generator sees it.
+
+    Args:
+        url: base URL of the host, such as http://127.0.0.1:8080.
+        path: path of the infer endpoint on that host.
+        name: how the endpoint is called in the results.
+        body: file with the V2 infer request, beside the settings file.
+        stages: the profile's stages, with hold in seconds.
+        timeout: seconds a request may take.
+        connections: most requests in flight, or None for what the rate needs.
+        allowed: hosts beside loopback that may get load: the connected cluster's ingress.
+        parent: process that has to live for the test to go on, or 0.
+        directory: where results go; the settings file's own directory.
+    """
+
+    url: str
+    path: str
+    name: str
+    body: str
+    stages: list[dict[str, Any]]
+    timeout: float
+    connections: int | None
+    allowed: list[str]
+    parent: int
+    directory: Path
+
+    def write(self) -> Path:
+        """Write the settings into their directory and return the file."""
+        values = {name: value for name, value in vars(self).items() if name != "directory"}
+        file = self.directory / FILE
+        file.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
+        return file
+
+    @classmethod
+    def read(cls) -> Settings:
+        """Return the settings of this process.
+
+        Raises:
+            UsageError: when the variable is not set, or names no such file.
+        """
+        place = os.environ.get(VARIABLE)
+        if not place:
+            raise UsageError(
+                f"{VARIABLE} is not set",
+                expected="the path of a load test's settings file",
+                next_step="start the test with `mlk8s loadtest` or mlk8s.loadtest(...)",
+            )
+        try:
+            values = orjson.loads(Path(place).read_bytes())
+            return cls(**values, directory=Path(place).parent)
+        except (OSError, orjson.JSONDecodeError, TypeError) as error:
+            raise UsageError(f"cannot read the load test's settings: {error}", where=place) from None
