@@ -1,0 +1,1 @@
+"""The only loops and waits: deploy, canary, job, load test, doctor."""

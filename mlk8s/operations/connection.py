@@ -1,0 +1,192 @@
+"""`mlk8s.connect()`: one object for everything a person does with a cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from mlk8s.clients.cluster import Cluster
+from mlk8s.clients.platform import Platform, discover
+from mlk8s.errors import NotFound
+from mlk8s.operations.service import Service
+
+if TYPE_CHECKING:
+    from mlk8s.operations.job import JobResult
+    from mlk8s.spec.job import FeatureCronJob, FeatureJob
+    from mlk8s.spec.service import ModelService
+    from mlk8s.storage.credentials import StorageConfig
+
+Say = Callable[[str], None]
+
+
+def connect(
+    context: str | None = None,
+    *,
+    kubeconfig: str | os.PathLike[str] | None = None,
+    namespace: str | None = None,
+    cluster: str | None = None,
+) -> Kubernetes:
+    """Connect to a cluster: your kubeconfig, the pod's own, or the local cluster.
+
+    Args:
+        context: a context of the kubeconfig; None means its current one.
+        kubeconfig: path of a kubeconfig; None means KUBECONFIG, then ~/.kube/config, then the pod's service
+            account, then the local cluster of this machine.
+        namespace: where objects are made; None means the context's namespace.
+        cluster: name of a local cluster that `mlk8s up` made; `MLK8S_CLUSTER` says the same.
+
+    Raises:
+        Unreachable: no kubeconfig, or an API server that does not answer.
+        Forbidden: credentials that are not accepted.
+        UsageError: no such context.
+    """
+    client = Cluster.connect(context, kubeconfig, namespace, cluster)
+    version = client.version()
+    return Kubernetes(client, discover(client), version)
+
+
+class Kubernetes:
+    """A cluster that answers, and what may be done with it.
+
+    Attributes:
+        cluster: the API as dicts, for what this class does not cover.
+        platform: what the cluster offers: ingress class and URL, storage, Prometheus, images.
+        version: the API server's version.
+    """
+
+    def __init__(self, cluster: Cluster, platform: Platform, version: str) -> None:
+        self.cluster = cluster
+        self.platform = platform
+        self.version = version
+
+    @property
+    def namespace(self) -> str:
+        return self.cluster.namespace
+
+    def __repr__(self) -> str:
+        return (
+            f"Kubernetes {self.version} at {self.cluster.server}, context {self.cluster.context!r}, "
+            f"namespace {self.namespace!r}"
+        )
+
+    def deploy(
+        self,
+        service: ModelService,
+        *,
+        wait: bool = True,
+        timeout: float = 180.0,
+        create_namespace: bool = False,
+        say: Say | None = None,
+    ) -> Service:
+        """Apply everything a model service is made of and wait until it serves.
+
+        Running it again converges. While waiting, one line a change goes to `say` (default: printed).
+
+        Args:
+            timeout: seconds to wait; a known cause ends the wait earlier.
+            create_namespace: make the namespace, with Pod Security `restricted`, where it is not there.
+
+        Raises:
+            RolloutFailed: the pods cannot become ready; the message names the cause and what still serves.
+            WaitTimeout: time was up without a known cause.
+            Rejected, Conflict, Forbidden: the API server refused an object; what was applied is named.
+            StorageError: the model is not in the storage, or its digest differs.
+        """
+        from mlk8s.operations.deploy import deploy
+
+        deploy(
+            self.cluster,
+            self.platform,
+            service,
+            wait=wait,
+            timeout=timeout,
+            create_namespace=create_namespace,
+            say=say or print,
+        )
+        return Service(self.cluster, self.platform, service.name, service.namespace or self.namespace)
+
+    def service(self, name: str, namespace: str | None = None) -> Service:
+        """Return a model service that was deployed before.
+
+        Raises:
+            NotFound: there is none of that name; lists those that are there.
+        """
+        service = Service(self.cluster, self.platform, name, namespace or self.namespace)
+        if self.cluster.find("Deployment", name, service.namespace) is None:
+            there = [item.name for item in self.services(service.namespace)]
+            raise NotFound(
+                f"no model service is named {name!r}",
+                where=f"namespace {service.namespace!r} of context {self.cluster.context!r}",
+                expected=f"one of: {', '.join(there)}" if there else "a service that `deploy` made",
+            )
+        return service
+
+    def services(self, namespace: str | None = None) -> list[Service]:
+        """Return the model services of a namespace."""
+        namespace = namespace or self.namespace
+        selector = "app.kubernetes.io/managed-by=mlk8s,app.kubernetes.io/component=model-server,mlk8s.dev/track=stable"
+        found = self.cluster.list("Deployment", namespace, labels=selector)
+        return [Service(self.cluster, self.platform, item["metadata"]["name"], namespace) for item in found]
+
+    def run_job(
+        self, job: FeatureJob, *, wait: bool = True, timeout: float | None = None, say: Say | None = None
+    ) -> JobResult:
+        """Run a feature pipeline as a Job and return what it published.
+
+        Raises:
+            RolloutFailed: the Job failed; the message has the cause and the last log lines.
+            WaitTimeout: it still runs after `timeout` seconds (default: the job's active deadline).
+        """
+        from mlk8s.operations.job import run_job
+
+        return run_job(self.cluster, self.platform, job, wait=wait, timeout=timeout, say=say or print)
+
+    def apply_cron(self, cron: FeatureCronJob, *, say: Say | None = None) -> None:
+        """Apply a scheduled feature pipeline."""
+        from mlk8s.operations.job import apply_cron
+
+        apply_cron(self.cluster, self.platform, cron, say=say or print)
+
+    def trigger_cron(
+        self, name: str, *, namespace: str | None = None, wait: bool = True, say: Say | None = None
+    ) -> JobResult:
+        """Start a CronJob's pipeline now, beside its schedule, and return what it published."""
+        from mlk8s.operations.job import trigger_cron
+
+        return trigger_cron(
+            self.cluster,
+            name,
+            namespace or self.namespace,
+            platform=self.platform,
+            wait=wait,
+            say=say or print,
+        )
+
+    def storage(self) -> StorageConfig:
+        """Return the platform's object storage as seen from here, with its credentials.
+
+        Raises:
+            NotFound: the cluster has no platform storage that can be reached from outside.
+        """
+        import base64
+
+        from mlk8s.storage.credentials import StorageConfig
+
+        if self.platform.s3_endpoint_outside is None:
+            raise NotFound(
+                "the cluster says no address of its object storage",
+                where=f"ConfigMap mlk8s-system/mlk8s-platform of context {self.cluster.context!r}",
+                expected="the key s3-endpoint-outside",
+                next_step="pass StorageConfig(endpoint=..., ...) of your own storage, or use `mlk8s up`",
+            )
+        data = self.cluster.get("Secret", "mlk8s-storage", "mlk8s-system")["data"]
+        values = {key: base64.b64decode(text).decode() for key, text in data.items()}
+        return StorageConfig(
+            endpoint=self.platform.s3_endpoint_outside,
+            access_key_id=values["access-key-id"],
+            secret_access_key=values["secret-access-key"],
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": repr(self)}

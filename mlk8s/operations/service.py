@@ -1,0 +1,229 @@
+"""A model service that runs: ask it, load it, give it a canary, undo it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlk8s.clients.cluster import Cluster
+from mlk8s.clients.platform import Platform
+from mlk8s.errors import NotFound
+
+if TYPE_CHECKING:
+    from mlk8s.clients.inference import BackgroundClient, Inference, Prediction
+    from mlk8s.operations.canary import CanaryStatus
+    from mlk8s.operations.run import Run
+    from mlk8s.spec.load import LoadProfile, Slo
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """What a service is at one moment: replicas as counts of pods."""
+
+    name: str
+    namespace: str
+    model: str | None
+    replicas: int
+    ready: int
+    updated: int
+    url: str | None
+
+
+class Service:
+    """One model service of a cluster, by name; every method reads the cluster anew."""
+
+    def __init__(self, cluster: Cluster, platform: Platform, name: str, namespace: str) -> None:
+        self.cluster = cluster
+        self.platform = platform
+        self.name = name
+        self.namespace = namespace
+        self._inference: Inference | None = None
+
+    def __repr__(self) -> str:
+        return f"Service {self.name!r} in namespace {self.namespace!r} at {self.url}"
+
+    @property
+    def url(self) -> str | None:
+        """URL of the service from outside, or None where it has no route."""
+        ingress = self.cluster.find("Ingress", self.name, self.namespace)
+        if ingress is None:
+            return None
+        rule = ingress["spec"]["rules"][0]
+        base = self.platform.ingress_url or ""
+        if rule.get("host"):
+            scheme, _, address = (base or "http://").partition("://")
+            _, colon, port = address.partition(":")
+            base = f"{scheme}://{rule['host']}{colon}{port}"
+        return base + str(rule["http"]["paths"][0]["path"])
+
+    @property
+    def inference(self) -> Inference:
+        """The V2 client of this service, with a connection that is kept.
+
+        Raises:
+            NotFound: the service has no route from outside.
+        """
+        from mlk8s.clients.inference import Inference
+
+        if self._inference is None:
+            url = self.url
+            if url is None:
+                raise NotFound(
+                    f"service {self.name!r} has no Ingress",
+                    where=f"namespace {self.namespace!r}",
+                    next_step="deploy it with a route, or use `kubectl port-forward`",
+                )
+            self._inference = Inference(url, model=self.name)
+        return self._inference
+
+    def predict(self, inputs: Any, *, headers: dict[str, str] | None = None) -> Prediction:
+        """Ask the model once, through the Ingress.
+
+        Args:
+            inputs: rows for a model with one input, or a dict of input name to array.
+            headers: further request headers, such as {"X-Canary": "always"}.
+
+        Raises:
+            SpecError: the inputs do not fit the model's signature.
+            ClusterError: the service answered with an error; its words are in the message.
+            Unreachable: nothing answered.
+        """
+        return self.inference.infer(inputs, headers=headers)
+
+    def background(self, inputs: Any, *, rps: float = 20.0) -> BackgroundClient:
+        """Return a context manager that asks all the time and counts what failed."""
+        from mlk8s.clients.inference import BackgroundClient
+
+        return BackgroundClient(self.inference, inputs, rps=rps)
+
+    def status(self) -> ServiceStatus:
+        """Return replicas and model as the cluster has them now.
+
+        Raises:
+            NotFound: the service is not there any more.
+        """
+        deployment = self.cluster.get("Deployment", self.name, self.namespace)
+        annotations = deployment["metadata"].get("annotations") or {}
+        status = deployment.get("status") or {}
+        return ServiceStatus(
+            name=self.name,
+            namespace=self.namespace,
+            model=annotations.get("mlk8s.dev/model"),
+            replicas=int(deployment["spec"].get("replicas", 1)),
+            ready=int(status.get("readyReplicas") or 0),
+            updated=int(status.get("updatedReplicas") or 0),
+            url=self.url,
+        )
+
+    def canary(
+        self,
+        model: str,
+        *,
+        weight: int = 10,
+        header: str | None = None,
+        replicas: int = 1,
+        timeout: float = 120.0,
+        say: Say | None = None,
+    ) -> CanaryHandle:
+        """Start a second version beside this one and send it `weight` percent of the requests.
+
+        Raises:
+            RolledBack: the canary never became ready; it was removed and its weight was 0 all the time.
+            Conflict: another canary runs, or another process works on it.
+            Rejected: the ingress controller would ignore a canary.
+        """
+        from mlk8s.operations import canary
+        from mlk8s.spec.canary import Canary
+
+        spec = Canary(model=model, weight=weight, header=header, replicas=replicas)
+        canary.start(
+            self.cluster, self.platform, self.name, self.namespace, spec, timeout=timeout, say=say or print
+        )
+        return CanaryHandle(self)
+
+    def running_canary(self) -> CanaryHandle:
+        """Return the canary that was started before, perhaps by another process."""
+        return CanaryHandle(self)
+
+    def loadtest(
+        self,
+        profile: LoadProfile,
+        *,
+        inputs: Any,
+        slo: Slo | None = None,
+        directory: str | os.PathLike[str] | None = None,
+        settle: float = 0.0,
+        say: Say | None = None,
+    ) -> Run:
+        """Run a load test through the Ingress, with Locust in a process of its own.
+
+        Args:
+            profile: what is sent over time.
+            inputs: rows or arrays of one request.
+            slo: the promise the result is judged by.
+            directory: where results are written as they come; None makes one under ./runs.
+            settle: seconds to go on watching replicas after the load has ended.
+
+        Raises:
+            LoadTestError: the load test did not run to its end; what was measured stays in the directory.
+        """
+        from mlk8s.operations.loadtest import loadtest
+
+        return loadtest(
+            self.cluster, self, profile, inputs=inputs, slo=slo, directory=directory, settle=settle,
+            say=say or print,
+        )  # fmt: skip
+
+    def undo(self, *, timeout: float = 120.0, say: Say | None = None) -> None:
+        """Go back to the version before this one and wait until it serves."""
+        from mlk8s.operations.deploy import undo
+
+        undo(self.cluster, self.platform, self.name, self.namespace, timeout=timeout, say=say or print)
+
+    def delete(self, *, say: Say | None = None) -> None:
+        """Delete every object of this service, a canary included."""
+        from mlk8s.operations.deploy import delete
+
+        delete(self.cluster, self.name, self.namespace, say=say or print)
+
+
+class CanaryHandle:
+    """The canary of one service; state lives in the cluster, so any process can go on with it."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def __repr__(self) -> str:
+        return str(self.status())
+
+    def _place(self) -> tuple[Cluster, Platform, str, str]:
+        service = self.service
+        return service.cluster, service.platform, service.name, service.namespace
+
+    def status(self) -> CanaryStatus:
+        """Return the canary's phase, weight and pods as the cluster has them now."""
+        from mlk8s.operations import canary
+
+        return canary.status(*self._place())
+
+    def weight(self, percent: int, *, say: Say | None = None) -> CanaryStatus:
+        """Change the share of requests, 0 to 100 percent."""
+        from mlk8s.operations import canary
+
+        return canary.set_weight(*self._place(), percent, say=say or print)
+
+    def promote(self, *, timeout: float = 180.0, say: Say | None = None) -> None:
+        """Make the canary's version the service's version, then remove the canary."""
+        from mlk8s.operations import canary
+
+        canary.promote(*self._place(), timeout=timeout, say=say or print)
+
+    def rollback(self, *, timeout: float = 120.0, say: Say | None = None) -> None:
+        """Take the canary's traffic away, then the canary."""
+        from mlk8s.operations import canary
+
+        canary.rollback(*self._place(), timeout=timeout, say=say or print)
