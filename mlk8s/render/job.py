@@ -1,0 +1,230 @@
+"""A feature pipeline as a Kubernetes Job, or as a CronJob that makes one for each slot."""
+
+from __future__ import annotations
+
+import json
+from math import ceil
+
+from mlk8s.render.common import (
+    COMPONENT,
+    INSTANCE,
+    MANAGED_BY,
+    MANAGER,
+    NAME,
+    VERSION,
+    Manifest,
+    digest,
+    label_value,
+    manifest,
+    needed,
+)
+from mlk8s.render.facts import RenderFacts
+from mlk8s.render.network import network_policy
+from mlk8s.render.pod import (
+    CREDENTIALS_DIR,
+    container_security,
+    credentials_mount,
+    credentials_volume,
+    empty_dir,
+    env,
+    pod_security,
+    resources,
+    scheduling,
+    tmp_mount,
+)
+from mlk8s.spec.job import FeatureCronJob, FeatureJob
+
+SPEC_HASH = "mlk8s.dev/spec-hash"
+"""Label with the hash of what a run does, its version left out: finds a run that still goes on."""
+USER_ERROR = 64
+"""Exit code of the pipeline when the user's function or data is at fault: no retry helps."""
+SOURCE_DIR = "/pipeline"
+_SOURCE_FILE = "source.py"
+
+
+def job_labels(spec: FeatureJob) -> dict[str, str]:
+    """Return the labels of every object of a job; mlk8s's own win over the user's."""
+    return {**spec.labels, **job_selector(spec.name), MANAGED_BY: MANAGER}
+
+
+def job_selector(name: str) -> dict[str, str]:
+    """Return the labels that select the pods of every run of one job."""
+    return {NAME: name, INSTANCE: name, COMPONENT: "pipeline"}
+
+
+def spec_hash(spec: FeatureJob, facts: RenderFacts) -> str:
+    """Return the hash of what a run does: source, parameters, place, image, limits; not the version."""
+    values = spec.model_dump(mode="json", exclude={"version", "labels", "namespace", "ttl_after_finished"})
+    return digest([values, _image(spec, facts), _endpoint(spec, facts)])
+
+
+def job_name(spec: FeatureJob, facts: RenderFacts) -> str:
+    """Return the Job's name: the same for the same work on the same version, so a second run meets the first.
+
+    A Job's template cannot change, so whatever changes the template changes the name.
+    """
+    return f"{spec.name}-{digest([spec_hash(spec, facts), spec.version])}"
+
+
+def render_job(spec: FeatureJob, facts: RenderFacts) -> list[Manifest]:
+    """Return every object of one run in apply order: ServiceAccount, ConfigMap, NetworkPolicy, Job.
+
+    Args:
+        spec: the job, its version filled in by the caller where it is None: rendering has no clock.
+
+    Raises:
+        UsageError: when neither the spec nor the facts name an image or the object storage.
+    """
+    labels = {**job_labels(spec), SPEC_HASH: spec_hash(spec, facts)}
+    if spec.version is not None:
+        labels[VERSION] = label_value(spec.version)
+    body = {**_job_spec(spec, facts, labels), "ttlSecondsAfterFinished": ceil(spec.ttl_after_finished)}
+    job = manifest("batch/v1", "Job", job_name(spec, facts), facts.namespace, labels, spec=body)
+    return [*_around(spec, facts), job]
+
+
+def render_cron_job(spec: FeatureCronJob, facts: RenderFacts) -> list[Manifest]:
+    """Return every object of a CronJob in apply order: ServiceAccount, ConfigMap, NetworkPolicy, CronJob.
+
+    Its Jobs have no time to live: the history limits decide how many stay, and a TTL would remove a Job
+    before the controller has counted it.
+
+    Raises:
+        UsageError: when neither the spec nor the facts name an image or the object storage.
+    """
+    job = spec.job
+    labels = job_labels(job)
+    run_labels = {**labels, SPEC_HASH: spec_hash(job, facts)}
+    template = {"metadata": {"labels": run_labels}, "spec": _job_spec(job, facts, run_labels)}
+    body = {
+        "schedule": spec.schedule,
+        "timeZone": spec.time_zone,
+        "concurrencyPolicy": spec.concurrency_policy,
+        "startingDeadlineSeconds": ceil(spec.starting_deadline),
+        "successfulJobsHistoryLimit": spec.successful_history,
+        "failedJobsHistoryLimit": spec.failed_history,
+        "suspend": spec.suspend,
+        "jobTemplate": template,
+    }
+    return [
+        *_around(job, facts),
+        manifest("batch/v1", "CronJob", job.name, facts.namespace, labels, spec=body),
+    ]
+
+
+def _around(spec: FeatureJob, facts: RenderFacts) -> list[Manifest]:
+    labels = job_labels(spec)
+    account = manifest(
+        "v1", "ServiceAccount", _account(spec), facts.namespace, labels, automountServiceAccountToken=False
+    )
+    config = manifest(
+        "v1",
+        "ConfigMap",
+        _config_name(spec),
+        facts.namespace,
+        labels,
+        immutable=True,
+        data={_SOURCE_FILE: spec.source},
+    )
+    policy = network_policy(
+        _account(spec),
+        facts,
+        labels,
+        job_selector(spec.name),
+        ingress=[],
+        storage_endpoint=_endpoint(spec, facts),
+    )
+    return [account, config, policy]
+
+
+def _account(spec: FeatureJob) -> str:
+    """Return the name of the account and the policy; the suffix keeps a service of the same name apart."""
+    return f"{spec.name}-pipeline"
+
+
+def _config_name(spec: FeatureJob) -> str:
+    return f"{spec.name}-source-{digest(spec.source)}"
+
+
+def _image(spec: FeatureJob, facts: RenderFacts) -> str:
+    return needed(spec.image or facts.pipeline_image, "a pipeline image", "image")
+
+
+def _endpoint(spec: FeatureJob, facts: RenderFacts) -> str:
+    return needed(spec.storage_endpoint or facts.storage_endpoint, "the object storage", "storage_endpoint")
+
+
+def _job_spec(spec: FeatureJob, facts: RenderFacts, labels: dict[str, str]) -> Manifest:
+    """Return what a Job and a CronJob's template share.
+
+    An error in the user's function fails the Job at once; a pod lost to a drain or an eviction does not
+    count. `podReplacementPolicy: Failed` waits for a pod's end before its replacement starts, so that two
+    never write at once.
+    """
+    rules = [
+        {
+            "action": "FailJob",
+            "onExitCodes": {"containerName": "pipeline", "operator": "In", "values": [USER_ERROR]},
+        },
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    ]
+    return {
+        "backoffLimit": spec.backoff_limit,
+        "activeDeadlineSeconds": ceil(spec.active_deadline),
+        "completions": 1,
+        "parallelism": 1,
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {"rules": rules},
+        "template": {"metadata": {"labels": labels}, "spec": _pod(spec, facts)},
+    }
+
+
+def _pod(spec: FeatureJob, facts: RenderFacts) -> Manifest:
+    config = {"name": "source", "configMap": {"name": _config_name(spec), "defaultMode": 0o444}}
+    return {
+        "restartPolicy": "Never",
+        "serviceAccountName": _account(spec),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": pod_security(),
+        "terminationGracePeriodSeconds": 30,
+        **scheduling(spec.gpu),
+        "containers": [_container(spec, facts)],
+        "volumes": [
+            config,
+            credentials_volume(spec.storage_secret),
+            empty_dir("tmp", spec.resources.ephemeral_storage),
+        ],
+    }
+
+
+def _container(spec: FeatureJob, facts: RenderFacts) -> Manifest:
+    values = {
+        **spec.env,
+        "PIPELINE_SOURCE": f"{SOURCE_DIR}/{_SOURCE_FILE}",
+        "PIPELINE_ENTRY": spec.entry,
+        "PIPELINE_OUTPUT": spec.output,
+        "PIPELINE_PARAMETERS": json.dumps(spec.parameters, sort_keys=True),
+        "STORAGE_ENDPOINT": _endpoint(spec, facts),
+        "STORAGE_CREDENTIALS_DIR": CREDENTIALS_DIR,
+    }
+    if spec.version is not None:
+        values["PIPELINE_VERSION"] = spec.version
+    # The CronJob controller ends a Job's name with its slot, in minutes since 1970.
+    job = {"fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/job-name']"}}
+    uid = {"fieldRef": {"fieldPath": "metadata.uid"}}
+    return {
+        "name": "pipeline",
+        "image": _image(spec, facts),
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", "-m", "mlk8s.pipeline"],
+        "env": [*env(values), {"name": "JOB_NAME", "valueFrom": job}, {"name": "POD_UID", "valueFrom": uid}],
+        "resources": resources(spec.resources, spec.gpu),
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "source", "mountPath": SOURCE_DIR, "readOnly": True},
+            credentials_mount(),
+            tmp_mount(),
+        ],
+    }

@@ -1,0 +1,55 @@
+"""NetworkPolicies: everything is denied but what a workload needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from mlk8s.render.common import Manifest, manifest
+from mlk8s.render.facts import RenderFacts
+
+_NAMESPACE = "kubernetes.io/metadata.name"
+
+
+def namespace_peer(name: str) -> Manifest:
+    """Return the peer that is every pod of one namespace."""
+    return {"namespaceSelector": {"matchLabels": {_NAMESPACE: name}}}
+
+
+def network_policy(
+    name: str,
+    facts: RenderFacts,
+    labels: Mapping[str, str],
+    selector: Mapping[str, str],
+    *,
+    ingress: list[Manifest],
+    storage_endpoint: str,
+) -> Manifest:
+    """Return the policy of the selected pods: callers as given; out to DNS and to the object storage only."""
+    dns = {
+        "to": [namespace_peer("kube-system")],
+        "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
+    }
+    spec = {
+        "podSelector": {"matchLabels": dict(selector)},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": ingress,
+        "egress": [dns, _storage(storage_endpoint, facts)],
+    }
+    return manifest("networking.k8s.io/v1", "NetworkPolicy", name, facts.namespace, labels, spec=spec)
+
+
+def _storage(endpoint: str, facts: RenderFacts) -> Manifest:
+    """Return the egress rule that leads to the storage.
+
+    A policy names the port of the pod behind a Service, which only the platform's own storage has told us;
+    of another Service in the cluster any port of its namespace is open.
+    """
+    url = urlsplit(endpoint)
+    port = {"protocol": "TCP", "port": url.port or (443 if url.scheme == "https" else 80)}
+    if endpoint == facts.storage_endpoint and facts.storage_namespace:
+        return {"to": [namespace_peer(facts.storage_namespace)], "ports": [port]}
+    parts = (url.hostname or "").split(".")
+    if len(parts) >= 3 and parts[2] == "svc":
+        return {"to": [namespace_peer(parts[1])]}
+    return {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}], "ports": [port]}

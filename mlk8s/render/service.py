@@ -1,0 +1,71 @@
+"""One ModelService as Kubernetes objects."""
+
+from __future__ import annotations
+
+from mlk8s.render.bundle import apply_order
+from mlk8s.render.common import COMPONENT, NAME, Identity, Manifest, service_labels
+from mlk8s.render.deployment import config_map, deployment, service_account, storage_endpoint
+from mlk8s.render.facts import RenderFacts
+from mlk8s.render.network import namespace_peer, network_policy
+from mlk8s.render.routing import PORT, cluster_service, ingress
+from mlk8s.render.scaling import autoscaler, disruption_budget
+from mlk8s.spec.service import ModelService
+
+
+def render_service(spec: ModelService, facts: RenderFacts) -> list[Manifest]:
+    """Return every object of a service in apply order.
+
+    ServiceAccount, ConfigMap, NetworkPolicy, Service, PodDisruptionBudget, Deployment, and where the spec asks
+    for them HorizontalPodAutoscaler and Ingress.
+
+    Raises:
+        UsageError: when neither the spec nor the facts name an image or the object storage.
+    """
+    identity = Identity(spec.name)
+    replicas = spec.replicas if spec.autoscale is None else None
+    manifests = [*render_workload(spec, facts, identity, replicas), service_policy(spec, facts)]
+    if spec.autoscale is not None:
+        manifests.append(autoscaler(spec, facts, identity, spec.autoscale))
+    if spec.route is not None:
+        manifests.append(ingress(spec, facts, identity))
+    return apply_order(manifests)
+
+
+def render_workload(
+    spec: ModelService, facts: RenderFacts, identity: Identity, replicas: int | None
+) -> list[Manifest]:
+    """Return the pods of one track and what is theirs alone, without an Ingress: no traffic reaches them yet.
+
+    Raises:
+        UsageError: when neither the spec nor the facts name an image or the object storage.
+    """
+    config = config_map(spec, facts, identity)
+    return [
+        service_account(spec, facts, identity),
+        config,
+        cluster_service(spec, facts, identity),
+        disruption_budget(spec, facts, identity),
+        deployment(spec, facts, identity, config, replicas),
+    ]
+
+
+def service_policy(spec: ModelService, facts: RenderFacts) -> Manifest:
+    """Return the NetworkPolicy of a service's pods, those of a canary included.
+
+    The ingress controller and Prometheus may call them; a service without a route is for its own namespace.
+    """
+    identity = Identity(spec.name)
+    callers: list[Manifest] = [] if spec.route is not None else [{"podSelector": {}}]
+    wanted = (facts.ingress_namespace if spec.route is not None else None, facts.prometheus_namespace)
+    callers += [namespace_peer(name) for name in dict.fromkeys(wanted) if name is not None]
+    rules: list[Manifest] = []
+    if callers:
+        rules = [{"from": callers, "ports": [{"protocol": "TCP", "port": PORT}]}]
+    return network_policy(
+        spec.name,
+        facts,
+        service_labels(spec, identity),
+        {key: identity.selector[key] for key in (NAME, COMPONENT)},
+        ingress=rules,
+        storage_endpoint=storage_endpoint(spec, facts),
+    )
