@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform, discover
@@ -125,7 +125,10 @@ class Kubernetes:
     def services(self, namespace: str | None = None) -> list[Service]:
         """Return the model services of a namespace."""
         namespace = namespace or self.namespace
-        selector = "app.kubernetes.io/managed-by=mlk8s,app.kubernetes.io/component=model-server,mlk8s.dev/track=stable"
+        selector = (
+            "app.kubernetes.io/managed-by=mlk8s,app.kubernetes.io/component=model-server,"
+            "mlk8s.dev/track=stable"
+        )
         found = self.cluster.list("Deployment", namespace, labels=selector)
         return [Service(self.cluster, self.platform, item["metadata"]["name"], namespace) for item in found]
 
@@ -187,6 +190,3 @@ class Kubernetes:
             access_key_id=values["access-key-id"],
             secret_access_key=values["secret-access-key"],
         )
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self)}
