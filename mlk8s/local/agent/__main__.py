@@ -1,0 +1,29 @@
+"""Run the node agent: python -m mlk8s.local.agent --pki DIR --server URL --node NAME --volumes DIR --gpus N."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from pathlib import Path
+
+from mlk8s.local.agent import capacity
+from mlk8s.local.agent.api import Api
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="mlk8s.local.agent")
+    parser.add_argument("--pki", type=Path, required=True, help="certificate directory of the cluster")
+    parser.add_argument("--server", required=True, help="https://HOST:PORT of the API server")
+    parser.add_argument("--node", required=True, help="name of the node")
+    parser.add_argument("--volumes", type=Path, required=True, help="directory of the persistent volumes")
+    parser.add_argument("--gpus", type=int, default=0, help="simulated GPUs to advertise")
+    options = parser.parse_args()
+    api = Api(options.server, options.pki, "agent")
+    threading.Thread(
+        target=capacity.keep, args=(api, options.node, options.gpus), name="capacity", daemon=True
+    ).start()
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
