@@ -46,14 +46,14 @@ class _TerminalStep:
 
     def advance(self, amount: float = 1, *, detail: str | None = None) -> None:
         self._bars.advance(self._task, amount)
-        if detail is not None:
-            self._bars.update(self._task, detail=detail)
+        self.update(detail=detail)
 
     def update(
         self, *, done: float | None = None, total: float | None = None, detail: str | None = None
     ) -> None:
-        fields = {"detail": detail} if detail is not None else {}
-        self._bars.update(self._task, completed=done, total=total, **fields)
+        self._bars.update(self._task, completed=done, total=total)
+        if detail is not None:
+            self._bars.update(self._task, detail=detail)
 
 
 class TerminalProgress:

@@ -1,0 +1,219 @@
+"""Images for the local cluster, made on this machine without Docker: the same input gives the same digest.
+
+`build(name)` makes an image or finds it in the cache, as a docker-archive that `ctr images import` reads:
+
+    images.build("server")                      # the model server: Debian, wheels, mlk8s.server
+    images.build("pipeline")                    # feature pipelines: Debian, wheels, mlk8s.pipeline
+    images.build("traefik", {"traefik": path})  # one static binary; the path comes from `parts.ensure`
+
+The Python images have three layers, from what seldom changes to what often does; each is kept by a digest of
+what it is made from, so a change in `mlk8s.server` makes only the last one again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlk8s.errors import LocalClusterError, UsageError
+from mlk8s.local import baseimage, wheels
+from mlk8s.local.cache import architecture, cache_dir, file_digest, locked, made_whole, remove, text_digest
+from mlk8s.local.layers import Config, Entry, Layer, folder_entries, image_config, write_archive, write_layer
+from mlk8s.local.pins import VERSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+_RECIPE = "2"  # raised when layers are made differently from the same input
+_PACKAGES = "usr/local/lib/python3.11/dist-packages"  # where Debian's Python looks for packages by itself
+_APP = "app"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A finished image: its full name, its archive, and its id (`sha256:` and the configuration's digest)."""
+
+    reference: str
+    archive: Path
+    id: str
+
+
+@dataclass(frozen=True)
+class _Static:
+    """An image that holds one statically linked program."""
+
+    path: str
+    arguments: tuple[str, ...] = ()
+    user: int = 65532
+
+
+# The paths are those of the official images, so that a manifest's `command` fits both.
+_STATIC = {
+    "coredns": _Static("/coredns"),
+    "pause": _Static("/pause", ("-P",), user=65535),
+    "prometheus": _Static("/bin/prometheus", user=65534),
+    "prometheus-adapter": _Static("/adapter"),
+    "seaweedfs": _Static("/usr/bin/weed"),
+    "traefik": _Static("/usr/local/bin/traefik"),
+}
+_ROOMS = {"server": ("storage", "server"), "pipeline": ("storage", "pipeline")}
+_COMMANDS = {"server": ("python3", "-m", "mlk8s.server"), "pipeline": ("python3",)}
+
+PYTHON_IMAGES = tuple(_ROOMS)
+STATIC_IMAGES = tuple(_STATIC)
+
+
+def build(name: str, binaries: Mapping[str, Path] | None = None) -> Image:
+    """Make the image `name`, or find it in the cache.
+
+    Args:
+        name: one of `PYTHON_IMAGES` or `STATIC_IMAGES`.
+        binaries: for a static image, the program by the image's name; `pause` finds Debian's catatonit.
+
+    Raises:
+        LocalClusterError: something that the image is made of cannot be had.
+        UsageError: there is no such image.
+    """
+    if name in _ROOMS:
+        return _python_image(name)
+    if name == "pause":
+        return static_image(name, _catatonit())
+    if name in _STATIC and binaries and name in binaries:
+        return static_image(name, binaries[name])
+    raise UsageError(
+        f"There is no image {name}." if name not in _STATIC else f"The image {name} needs its binary.",
+        expected=f"one of {', '.join(sorted((*_ROOMS, *_STATIC)))}",
+    )
+
+
+def static_image(name: str, binary: Path) -> Image:
+    """An image of one statically linked program, an empty /tmp and a user that is not root."""
+    recipe = _STATIC[name]
+    config = Config([recipe.path, *recipe.arguments], user=f"{recipe.user}:{recipe.user}")
+    entries = [
+        Entry(recipe.path, binary, mode=0o755),
+        Entry("/etc/passwd", f"root:x:0:0::/:\n{name}:x:{recipe.user}:{recipe.user}::/tmp:\n".encode()),
+        Entry("/etc/group", f"root:x:0:\n{name}:x:{recipe.user}:\n".encode()),
+        Entry("/tmp", mode=0o1777),
+    ]
+    # The layer is not kept: the binary and the archive are two copies of the same hundred megabytes already.
+    return _image(
+        name,
+        text_digest(_RECIPE, repr(recipe), file_digest(binary)),
+        lambda work: [write_layer(work / "layer.tar", entries)],
+        config,
+    )
+
+
+def _python_image(name: str) -> Image:
+    root = baseimage.base_root()
+    requirements = (Path(__file__).parent / "requirements" / f"{name}.txt").read_text()
+    files = _app_files(name)
+    keys = (
+        text_digest(_RECIPE, root.name),
+        text_digest(_RECIPE, root.name, requirements, architecture()),
+        text_digest(_RECIPE, root.name, *itertools.chain.from_iterable(files.items())),
+    )
+
+    def layers(work: Path) -> list[Layer]:
+        return [
+            _kept_layer(keys[0], lambda: folder_entries(root)),
+            _kept_layer(keys[1], lambda: _library_entries(root, requirements, work)),
+            _kept_layer(keys[2], lambda: _app_entries(root, files, work)),
+        ]
+
+    config = Config(
+        _COMMANDS[name],
+        user=f"{baseimage.USER}:{baseimage.USER}",
+        # No bytecode is written: all of it is there already, and the root is read-only.
+        environment={
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "PYTHONPATH": f"/{_APP}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
+            "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
+        },
+        working_dir=f"/{_APP}",
+    )
+    return _image(name, text_digest(*keys), layers, config)
+
+
+def _library_entries(root: Path, requirements: str, work: Path) -> list[Entry]:
+    """The wheels' importable files, byte-compiled."""
+    folder = work / _PACKAGES
+    for wheel in wheels.download(requirements, architecture()):
+        for file in wheels.unpack(wheel, folder):
+            file.chmod(0o644)
+    baseimage.compile_python(root, work, [folder])
+    return folder_entries(folder, f"/{_PACKAGES}")
+
+
+def _app_files(name: str) -> dict[str, str]:
+    """The text of each of mlk8s's own files that the image needs, by its path below the package."""
+    package = Path(__file__).parent.parent
+    files = [package / "__init__.py", package / "errors.py"]
+    for room in _ROOMS[name]:
+        files += (package / room).rglob("*.py")
+    return {path.relative_to(package).as_posix(): path.read_text() for path in sorted(files) if path.exists()}
+
+
+def _app_entries(root: Path, files: Mapping[str, str], work: Path) -> list[Entry]:
+    folder = work / _APP
+    for path, text in files.items():
+        target = folder / "mlk8s" / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    baseimage.compile_python(root, work, [folder])
+    return folder_entries(folder, f"/{_APP}")
+
+
+def _kept_layer(key: str, entries: Callable[[], Iterable[Entry]]) -> Layer:
+    """The layer made from the input that `key` is the digest of, kept in the cache under its own digest."""
+    folder = cache_dir() / "images" / "layers" / key[:32]
+    with locked(folder.with_suffix(".lock")):
+        if not folder.exists():
+            with made_whole(folder) as unfinished:
+                unfinished.mkdir()
+                layer = write_layer(unfinished / "layer.tar", entries())
+                layer.path.rename(unfinished / f"{layer.digest}.tar")
+        (file,) = folder.glob("*.tar")
+    return Layer(file, file.stem)
+
+
+def _image(name: str, key: str, layers: Callable[[Path], list[Layer]], config: Config) -> Image:
+    """The image made from the input that `key` is the digest of; archives from other input go."""
+    folder = cache_dir() / "images" / name
+    target = folder / key[:16]
+    with locked(folder.with_suffix(".lock")):
+        if not target.exists():
+            with made_whole(target) as unfinished:
+                unfinished.mkdir()
+                with tempfile.TemporaryDirectory(dir=folder) as work:
+                    finished = layers(Path(work))
+                    data = image_config(finished, config, architecture())
+                    digest = hashlib.sha256(data).hexdigest()
+                    reference = f"localhost/mlk8s/{name}:{VERSIONS.get(name) or digest[:12]}"
+                    write_archive(unfinished / "image.tar", reference, finished, data)
+                facts = {"reference": reference, "id": f"sha256:{digest}"}
+                (unfinished / "image.json").write_text(json.dumps(facts))
+            for other in folder.iterdir():
+                if other != target:
+                    remove(other)
+    facts = json.loads((target / "image.json").read_text())
+    return Image(facts["reference"], target / "image.tar", facts["id"])
+
+
+def _catatonit() -> Path:
+    path = Path("/usr/bin/catatonit")
+    if not path.exists():
+        raise LocalClusterError(
+            "catatonit, the process that holds a pod together, is not installed.",
+            where=str(path),
+            next_step="apt-get install --no-install-recommends catatonit",
+        )
+    return path
