@@ -12,6 +12,7 @@
     ├── RolloutFailed              1   a workload cannot become ready; the cause is in the message
     ├── RolledBack                 3   the change was undone; the old version serves
     ├── WaitTimeout                4   time was up and no cause is known
+    ├── PredictionFailed           1   a model server answered a prediction with an error
     ├── StorageError               1   object storage refused or is not there
     │   └── DigestMismatch         1   the bytes are not those of the manifest
     ├── LocalClusterError          1   a local cluster cannot be started, stopped or used
@@ -105,6 +106,23 @@ class RolledBack(Mlk8sError):
 
 class WaitTimeout(Mlk8sError):
     exit_code = 4
+
+
+class PredictionFailed(Mlk8sError):
+    """A model server's error answer.
+
+    Args:
+        status: HTTP status.
+        model_version: version that answered, as its X-Model-Version says; None where no model server did.
+    """
+
+    def __init__(
+        self, what: str, *, status: int, model_version: str | None = None, where: str | None = None,
+        expected: str | None = None, next_step: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(what, where=where, expected=expected, next_step=next_step)
+        self.status = status
+        self.model_version = model_version
 
 
 class StorageError(Mlk8sError):
