@@ -30,7 +30,8 @@ class Spec(BaseModel):
         Raises:
             SpecError: when a changed field is not valid.
         """
-        values = {name: getattr(self, name) for name in type(self).model_fields} | changes
+        # Only what was given: a default handed on would count as given, which `replicas` beside `autoscale` is not.
+        values = {name: getattr(self, name) for name in self.model_fields_set} | changes
         return type(self)(**values)
 
 

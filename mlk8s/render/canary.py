@@ -1,0 +1,137 @@
+"""The canary of a model service: a second workload, and the rule that sends it a share of the requests.
+
+Two renderers of that rule: an Ingress with ingress-nginx's canary annotations, and a Gateway API HTTPRoute.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from mlk8s.render.bundle import apply_order
+from mlk8s.render.common import Identity, Manifest
+from mlk8s.render.facts import RenderFacts
+from mlk8s.render.gateway import http_route
+from mlk8s.render.routing import ingress
+from mlk8s.render.service import render_workload
+from mlk8s.spec.canary import Canary
+from mlk8s.spec.service import ModelService
+
+ANNOTATION = "nginx.ingress.kubernetes.io/canary"
+WEIGHT = f"{ANNOTATION}-weight"
+BY_HEADER = f"{ANNOTATION}-by-header"
+DEFAULT_HEADER = "X-Mlk8s-Canary"
+"""Where a canary names no header: what checks that the controller honours it before it gets any weight."""
+
+
+class TrafficRule(Protocol):
+    """How a share of the requests is sent to a canary."""
+
+    kind: str
+
+    def split(self, stable: ModelService, canary: Canary, facts: RenderFacts, weight: int) -> Manifest:
+        """Return the object that sends `weight` percent of the requests to the canary."""
+        ...
+
+    def whole(self, stable: ModelService, facts: RenderFacts) -> Manifest | None:
+        """Return that object when there is no canary; None where it is to be deleted."""
+        ...
+
+    def weight(self, rule: Manifest) -> int | None:
+        """Return the weight in a live object; None where it sends nothing to a canary."""
+        ...
+
+
+class IngressRule:
+    """A second Ingress for the same host and path, with ingress-nginx's canary annotations.
+
+    https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/annotations/#canary
+    """
+
+    kind = "Ingress"
+
+    def split(self, stable: ModelService, canary: Canary, facts: RenderFacts, weight: int) -> Manifest:
+        """Return the canary's Ingress."""
+        spec = canary_spec(stable, canary)
+        annotations = {
+            ANNOTATION: "true",
+            WEIGHT: str(weight),
+            BY_HEADER: canary.header or DEFAULT_HEADER,
+        }
+        return ingress(spec, facts, Identity(stable.name, "canary"), annotations)
+
+    def whole(self, stable: ModelService, facts: RenderFacts) -> Manifest | None:  # noqa: ARG002
+        """Return None: without its Ingress a canary gets nothing."""
+        return None
+
+    def weight(self, rule: Manifest) -> int | None:
+        """Return the weight annotation's number; None where it is not there or no number."""
+        annotations = rule["metadata"].get("annotations") or {}
+        text = str(annotations.get(WEIGHT, ""))
+        return int(text) if annotations.get(ANNOTATION) == "true" and text.isdigit() else None
+
+
+class GatewayRule:
+    """The service's own HTTPRoute with two backends.
+
+    Args:
+        gateway: NAMESPACE/NAME of the Gateway that the route hangs on.
+    """
+
+    kind = "gateway.networking.k8s.io/v1/HTTPRoute"
+
+    def __init__(self, gateway: str) -> None:
+        self.gateway = gateway
+
+    def split(self, stable: ModelService, canary: Canary, facts: RenderFacts, weight: int) -> Manifest:
+        """Return the service's HTTPRoute with weights, and with rules for the header's two values."""
+        return http_route(stable, facts, self.gateway, weight=weight, header=canary.header or DEFAULT_HEADER)
+
+    def whole(self, stable: ModelService, facts: RenderFacts) -> Manifest | None:
+        """Return the service's HTTPRoute with the stable backend alone."""
+        return http_route(stable, facts, self.gateway)
+
+    def weight(self, rule: Manifest) -> int | None:
+        """Return the canary backend's weight in the rule that has both backends."""
+        for item in rule["spec"].get("rules") or ():
+            backends = item.get("backendRefs") or []
+            if len(backends) == 2:
+                return int(backends[1].get("weight", 1))
+        return None
+
+
+def canary_spec(stable: ModelService, canary: Canary) -> ModelService:
+    """Return what the canary's pods are: the service with another model, and a fixed number of pods."""
+    spec: ModelService = stable.replace(
+        model=canary.model, digest=canary.digest, replicas=canary.replicas, autoscale=None
+    )
+    return spec
+
+
+def promoted_spec(stable: ModelService, model: str, digest: str | None) -> ModelService:
+    """Return the service with the canary's model and everything else as it was."""
+    spec: ModelService = stable.replace(model=model, digest=digest)
+    return spec
+
+
+def render_canary(
+    stable: ModelService,
+    canary: Canary,
+    facts: RenderFacts,
+    *,
+    weight: int,
+    rule: TrafficRule | None = None,
+) -> list[Manifest]:
+    """Return every object of a canary in apply order; the traffic rule comes last.
+
+    Args:
+        stable: the service beside which it runs.
+        weight: percent of the requests; 0 until its pods are ready.
+        rule: how traffic is split; None means Ingress annotations.
+
+    Raises:
+        UsageError: when neither the spec nor the facts name an image or the object storage.
+        ValueError: when the service has no route.
+    """
+    identity = Identity(stable.name, "canary")
+    workload = render_workload(canary_spec(stable, canary), facts, identity, canary.replicas)
+    return apply_order([*workload, (rule or IngressRule()).split(stable, canary, facts, weight)])
