@@ -24,6 +24,9 @@ TRACK = "mlk8s.dev/track"
 SPEC = "mlk8s.dev/spec"
 """Annotation with the spec as JSON, every default filled in: what any process needs to continue or undo."""
 
+MODEL = "mlk8s.dev/model"
+"""Annotation with the model's URL."""
+
 Track = Literal["stable", "canary"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from mlk8s.render.common import (
+    MODEL,
     SPEC,
     Identity,
     Manifest,
@@ -108,7 +109,7 @@ def deployment(
             "spec": _pod(spec, facts, identity, config["metadata"]["name"]),
         },
     }
-    stored = {SPEC: dump_spec(spec)}
+    stored = {MODEL: spec.model, SPEC: dump_spec(spec)}
     return manifest("apps/v1", "Deployment", identity.instance, facts.namespace, labels, stored, spec=body)
 
 

@@ -15,8 +15,8 @@ from mlk8s.spec.service import ModelService
 def render_service(spec: ModelService, facts: RenderFacts) -> list[Manifest]:
     """Return every object of a service in apply order.
 
-    ServiceAccount, ConfigMap, NetworkPolicy, Service, PodDisruptionBudget, Deployment, and where the spec asks
-    for them HorizontalPodAutoscaler and Ingress.
+    ServiceAccount, ConfigMap, NetworkPolicy, Service, PodDisruptionBudget, Deployment, and where the spec
+    asks for them HorizontalPodAutoscaler and Ingress.
 
     Raises:
         UsageError: when neither the spec nor the facts name an image or the object storage.

@@ -1,0 +1,172 @@
+"""How far a Job is: running, succeeded, or failed with the cause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from mlk8s.assess.causes import Cause, LogSource, pod_cause
+from mlk8s.assess.observed import Object, condition, containers, is_true, place, terminating
+from mlk8s.assess.rollout import pod_step
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFacts:
+    """What was seen of one Job at one moment: it, its pods, events (oldest first), and the clock reading."""
+
+    job: Object
+    pods: Sequence[Object]
+    events: Sequence[Object] = ()
+    now: datetime
+
+
+@dataclass(frozen=True)
+class JobVerdict:
+    """What follows from the facts.
+
+    Attributes:
+        state: `failed` also while the Job still runs, where its pod can certainly not start.
+        summary: one line of progress, without the name.
+        cause: why it failed; while running the best suspicion, or None.
+        attempts: pods that were started.
+        message: termination message of the pod that succeeded; empty before.
+    """
+
+    state: Literal["running", "succeeded", "failed"]
+    summary: str
+    cause: Cause | None
+    attempts: int
+    message: str = ""
+
+
+def assess_job(facts: JobFacts) -> JobVerdict:
+    """Return the verdict on a Job."""
+    attempts = len(facts.pods)
+    if is_true(facts.job, "Complete") or is_true(facts.job, "SuccessCriteriaMet"):
+        message = _result(facts.pods)
+        if message or is_true(facts.job, "Complete"):
+            return JobVerdict("succeeded", "succeeded", None, attempts, message)
+    for kind in ("Failed", "FailureTarget"):
+        if is_true(facts.job, kind):
+            return JobVerdict("failed", "failed", _failure(facts, condition(facts.job, kind)), attempts)
+    if facts.job["spec"].get("suspend"):
+        return JobVerdict("running", "suspended", None, attempts)
+    return _running(facts, attempts)
+
+
+def _running(facts: JobFacts, attempts: int) -> JobVerdict:
+    ended = [pod for pod in facts.pods if pod.get("status", {}).get("phase") == "Failed"]
+    active = [pod for pod in facts.pods if pod.get("status", {}).get("phase") in ("Pending", "Running")]
+    limit = int(facts.job["spec"].get("backoffLimit", 6)) + 1
+    text = f"attempt {max(1, attempts)} of {limit}"
+    for pod in active:
+        if terminating(pod):
+            continue
+        cause = pod_cause(pod, facts.events, facts.now)
+        if cause is not None and cause.certain:
+            return JobVerdict("failed", f"{text}: {pod_step(pod)}", cause, attempts)
+        return JobVerdict("running", f"{text}: {_step(pod)}", cause, attempts)
+    if ended:
+        last = _last(ended)
+        cause = _end(last)
+        text = f"attempt {attempts} of {limit} failed: {cause.message}; waits for the next"
+        return JobVerdict("running", text, _doubtful(cause), attempts)
+    refused = _refused(facts)
+    return JobVerdict("failed" if refused else "running", "waits for its pod", refused, attempts)
+
+
+def _step(pod: Object) -> str:
+    running = any(container.running for container in containers(pod))
+    return "pipeline running" if running else pod_step(pod)
+
+
+def _failure(facts: JobFacts, state: Object) -> Cause:
+    """Return why a Job failed: its last pod's own words, else the Job controller's."""
+    ended = [pod for pod in facts.pods if pod.get("status", {}).get("phase") == "Failed"]
+    reason, words = state.get("reason"), str(state.get("message", ""))
+    if reason == "DeadlineExceeded":
+        seconds = facts.job["spec"].get("activeDeadlineSeconds")
+        # Pods that the deadline itself stopped say nothing about the cause; an earlier one may.
+        pod = _last(facts.pods) if facts.pods else None
+        waiting = pod_cause(pod, facts.events, facts.now) if pod and not ended else None
+        return Cause(
+            "Deadline",
+            f"the Job was stopped after its deadline of {seconds} s"
+            + (f"; {waiting.message}" if waiting else ""),
+            place(facts.job),
+            waiting.remedy if waiting else "raise active_deadline, or make the function faster",
+            logs=_logs(pod) if pod and not waiting else None,
+        )
+    if not ended:
+        return Cause("Job", f"{reason}: {words}", place(facts.job), "see `kubectl describe job`")
+    cause = _end(_last(ended))
+    if reason == "BackoffLimitExceeded" and len(ended) > 1:
+        return Cause(
+            cause.kind,
+            f"all {len(ended)} attempts failed; the last one: {cause.message}",
+            cause.where,
+            cause.remedy,
+            logs=cause.logs,
+        )
+    return cause
+
+
+def _end(pod: Object) -> Cause:
+    """Return why a pod that never restarts ended."""
+    for container in containers(pod):
+        end = container.terminated
+        if not end or container.done:
+            continue
+        where = f"{place(pod)}, container {container.name}"
+        if end.get("reason") == "OOMKilled":
+            limit = container.spec.get("resources", {}).get("limits", {}).get("memory", "no limit")
+            message = f"{container.name} was killed because it used more memory than its limit ({limit})"
+            return Cause("OutOfMemory", message, where, "raise resources.memory", logs=_logs(pod))
+        words = str(end.get("message") or "").strip()
+        said = f": {words}" if words else ""
+        return Cause(
+            "Pipeline",
+            f"{container.name} failed with exit code {end.get('exitCode')}{said}",
+            where,
+            "its last log lines say why; then run the command again",
+            logs=_logs(pod),
+        )
+    status = pod.get("status", {})
+    words = f"{status.get('reason', 'failed')}: {status.get('message', '')}".rstrip(": ")
+    return Cause("Evicted", f"the pod was lost: {words}", place(pod), "see `kubectl describe nodes`")
+
+
+def _refused(facts: JobFacts) -> Cause | None:
+    """Return why the API server refuses the Job's pods; only events tell, a Job has no condition for it."""
+    uid = facts.job["metadata"].get("uid")
+    for event in reversed(facts.events):
+        if event.get("reason") == "FailedCreate" and event.get("involvedObject", {}).get("uid") == uid:
+            words = str(event.get("message", ""))
+            kind = "Quota" if re.search("quota|maximum|minimum", words) else "Admission"
+            remedy = "ask for less, or have the namespace's limits raised"
+            return Cause(kind, f"the API server refuses its pod: {words}", place(facts.job), remedy)
+    return None
+
+
+def _doubtful(cause: Cause) -> Cause:
+    """Return a cause as a suspicion: the next attempt may succeed."""
+    return Cause(cause.kind, cause.message, cause.where, cause.remedy, certain=False, logs=cause.logs)
+
+
+def _last(pods: Sequence[Object]) -> Object:
+    return max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+
+
+def _logs(pod: Object) -> LogSource:
+    return LogSource(pod["metadata"]["name"], pod["spec"]["containers"][0]["name"], previous=False)
+
+
+def _result(pods: Sequence[Object]) -> str:
+    for pod in pods:
+        for container in containers(pod):
+            if not container.init and container.done:
+                return str(container.terminated.get("message") or "")
+    return ""
