@@ -14,9 +14,7 @@ from mlk8s.spec.service import ModelService
 def dump_spec(spec: ModelService) -> str:
     """Return the spec as JSON with every default filled in; it holds no secret, because a spec cannot."""
     left_out = {"replicas"} if spec.autoscale is not None else set()
-    values = spec.model_dump(mode="json", exclude_none=True, exclude=left_out)
-    if spec.route is None:
-        values["route"] = None  # the default is a route
+    values = spec.model_dump(mode="json", exclude=left_out)
     return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 
