@@ -53,7 +53,11 @@ def _inherit_cpuset(group: Path) -> None:
     # v1: a cpuset group has no processors until it is told which, and takes no process before that.
     for file in ("cpuset.cpus", "cpuset.mems"):
         target = group / file
-        if target.exists() and (group / "cpuset.sched_load_balance").exists() and not target.read_text().strip():
+        if (
+            target.exists()
+            and (group / "cpuset.sched_load_balance").exists()
+            and not target.read_text().strip()
+        ):
             target.write_text((group.parent / file).read_text())
 
 
@@ -84,7 +88,7 @@ def _remove_tree(top: Path) -> list[Path]:
     left = []
     for directory, _, _ in os.walk(top, topdown=False):
         try:
-            os.rmdir(directory)
+            Path(directory).rmdir()
         except FileNotFoundError:
             continue
         except OSError:  # busy: the last process is still being reaped

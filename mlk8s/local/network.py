@@ -1,10 +1,10 @@
 """The cluster's own network namespace and its one link to the machine.
 
 On the machine: a veth, a route to the pods by it, `unreachable` routes that catch the same addresses when the
-veth is gone (no packet for a pod or a Service may take the machine's default route), and one nftables table that
-leads 127.0.0.1:PORT to the cluster and lets the cluster open nothing towards the machine. Inside: no default
-route unless `egress`, and a table that lets pods answer the machine but not call it. Everything is declared anew
-by each `up`, so that a half-made or damaged network is repaired.
+veth is gone (no packet for a pod or a Service may take the machine's default route), and one nftables table
+that leads 127.0.0.1:PORT to the cluster and lets the cluster open nothing towards the machine. Inside: no
+default route unless `egress`, and a table that lets pods answer the machine but not call it. Everything is
+declared anew by each `up`, so that a half-made or damaged network is repaired.
 """
 
 from __future__ import annotations
@@ -199,8 +199,8 @@ def _node_script(cluster: Cluster) -> str:
         if cluster.egress
         else "ip route delete default 2>/dev/null || true"
     )
-    # A connection of the node itself to a Service needs a route before it is redirected. What is no Service stays on
-    # the veth, where nobody answers for it, and pod addresses that no pod has are unreachable.
+    # A connection of the node itself to a Service needs a route before it is redirected. What is no Service
+    # stays on the veth, where nobody answers for it, and pod addresses that no pod has are unreachable.
     return f"""
 for f in all default; do echo 1 > /proc/sys/net/ipv6/conf/$f/disable_ipv6 2>/dev/null || true; done
 echo 1 > /proc/sys/net/ipv4/ip_forward

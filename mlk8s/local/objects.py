@@ -1,4 +1,4 @@
-"""The few objects that a bare cluster needs before anything runs on it: rights, and the default StorageClass."""
+"""The few objects that a bare cluster needs first: rights, and the default StorageClass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ PROVISIONER = "mlk8s.dev/local-volume"
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
-def _rule(group: str, resources: list[str], verbs: list[str], names: list[str] | None = None) -> dict[str, Any]:
+def _rule(
+    group: str, resources: list[str], verbs: list[str], names: list[str] | None = None
+) -> dict[str, Any]:
     rule: dict[str, Any] = {"apiGroups": [group], "resources": resources, "verbs": verbs}
     return rule if names is None else {**rule, "resourceNames": names}
 

@@ -1,7 +1,7 @@
-"""The certificates of one local cluster: one authority for Kubernetes, one for etcd, made with `cryptography`.
+"""The certificates of one local cluster: an authority each for Kubernetes, etcd and aggregation.
 
-ECDSA P-256 throughout, valid for a year; `ensure` renews what has less than 30 days left, so that any `up` does.
-A client's identity is its certificate's subject: CN is the user, O are the groups.
+ECDSA P-256 throughout, valid for a year; `ensure` renews what has less than 30 days left, so that any `up`
+does. A client's identity is its certificate's subject: CN is the user, O are the groups.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def _key_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -230,7 +232,7 @@ def kubeconfig(directory: Path, file: str, server: str, context: str) -> bytes:
 
 
 def encryption_config(path: Path) -> None:
-    """Write the API server's EncryptionConfiguration with a key of its own, once: Secrets are read with it."""
+    """Write the API server's EncryptionConfiguration with a key of its own, once."""
     if path.exists():
         return
     key = base64.b64encode(secrets.token_bytes(32)).decode()

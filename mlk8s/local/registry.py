@@ -1,8 +1,8 @@
 """Which local clusters this machine has: names, ranges and ports, in one file under a lock.
 
-A cluster has an index from 0 to 63 in a base of three neighbouring /16 networks; all its addresses follow from
-them, so two clusters never meet. `reserve` hands an index out and `release` takes it back; both hold the file's
-lock, and `cluster_lock` is what makes two `up` of one cluster take turns.
+A cluster has an index from 0 to 63 in a base of three neighbouring /16 networks; all its addresses follow
+from them, so two clusters never meet. `reserve` hands an index out and `release` takes it back; both hold the
+file's lock, and `cluster_lock` is what makes two `up` of one cluster take turns.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from mlk8s.errors import LocalClusterError, UsageError
 # already lie in the first.
 BASES = ("10.200", "10.140", "172.28")
 INDICES = 64
-# The longest name whose node name, image store and nftables table stay within Kubernetes' and the kernel's limits.
+# The longest name whose node name, image store and nftables table stay within Kubernetes' and the kernel's
+# limits.
 NAME_PATTERN = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 
 
@@ -42,7 +43,7 @@ def check_name(name: str) -> None:
     if not NAME_PATTERN.fullmatch(name):
         raise UsageError(
             f"'{name}' cannot be the name of a cluster",
-            expected="1 to 40 lower-case letters, digits and '-', beginning and ending with a letter or digit",
+            expected="1 to 40 lower-case letters, digits and '-', at both ends a letter or digit",
         )
 
 
@@ -155,7 +156,7 @@ def _locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[N
             time.sleep(0.1)
             continue
         with suppress(FileNotFoundError):
-            if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
                 break
         os.close(descriptor)  # the holder removed the file: lock the new one
     try:
@@ -228,7 +229,7 @@ def reserve(wanted: Cluster, occupied: Callable[[Cluster], str | None]) -> Clust
                     f"port {min(shared)} of 127.0.0.1 belongs to the local cluster '{other.name}'",
                     expected=f"two free ports, PORT for the Ingress and PORT+1 for S3; '{other.name}' has "
                     f"{other.ports[0]} and {other.ports[1]}",
-                    next_step=f"choose another with --port, or remove the other: mlk8s down --name {other.name}",
+                    next_step=f"choose another --port, or remove that one: mlk8s down --name {other.name}",
                 )
         mine = known.get(wanted.name)
         if mine is not None:
@@ -255,7 +256,7 @@ def _free(wanted: Cluster, known: dict[str, Cluster], occupied: Callable[[Cluste
     raise LocalClusterError(
         "no network range is free for a local cluster",
         where=reasons[0] if reasons else f"{len(taken)} clusters in {_registry_file()}",
-        expected=f"free addresses in one of {', '.join(base + '.0.0/16' for base in BASES)} and the two after it",
+        expected=f"one of {', '.join(base + '.0.0/16' for base in BASES)}, and the two after it, free",
         next_step="remove a cluster (mlk8s down --name NAME) or the route",
     )
 

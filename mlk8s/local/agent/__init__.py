@@ -1,5 +1,6 @@
 """One small process beside kubelet that gives the local node what Kubernetes leaves to add-ons.
 
-`policy`/`ruleset`: NetworkPolicy enforced with nftables. `volumes`: a default StorageClass. `capacity`: simulated GPUs. It speaks
-to the API server with urllib3 and orjson only, as a user of its own with few rights.
+`enforcer` (with `policy` and `selectors`): NetworkPolicy, enforced with nftables. `volumes`: a default
+StorageClass. `capacity`: simulated GPUs. It speaks to the API server with urllib3 and orjson only, as a user
+of its own with few rights.
 """

@@ -1,13 +1,16 @@
-"""Run the node agent: python -m mlk8s.local.agent --pki DIR --server URL --node NAME --volumes DIR --gpus N."""
+"""Run the node agent: python -m mlk8s.local.agent --pki DIR --server URL --node NAME --volumes DIR."""
 
 from __future__ import annotations
 
 import argparse
+import logging
 import threading
 from pathlib import Path
 
 from mlk8s.local.agent import capacity
 from mlk8s.local.agent.api import Api
+from mlk8s.local.agent.enforcer import Enforcer
+from mlk8s.local.agent.volumes import Provisioner
 
 
 def main() -> None:
@@ -18,10 +21,13 @@ def main() -> None:
     parser.add_argument("--volumes", type=Path, required=True, help="directory of the persistent volumes")
     parser.add_argument("--gpus", type=int, default=0, help="simulated GPUs to advertise")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     api = Api(options.server, options.pki, "agent")
     threading.Thread(
         target=capacity.keep, args=(api, options.node, options.gpus), name="capacity", daemon=True
     ).start()
+    Enforcer(api).start()
+    Provisioner(api, options.node, options.volumes).start()
     threading.Event().wait()
 
 

@@ -5,6 +5,7 @@ Used by the node agent, which must stay small, and by `up` before anything else 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,8 @@ from typing import Any
 
 import orjson
 import urllib3
+
+_log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
@@ -173,7 +176,7 @@ class Mirror:
                     version = self._watch(version)
             except (ApiError, ValueError, OSError) as error:
                 if not (isinstance(error, ApiError) and error.status == 410):
-                    print(f"{self._path}: {error}; again in {pause:.1f} s", flush=True)
+                    _log.warning("%s: %s; again in %.1f s", self._path, error, pause)
                     time.sleep(pause)
                     pause = min(2.0, pause * 2)
 

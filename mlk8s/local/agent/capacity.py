@@ -1,13 +1,17 @@
 """Advertise simulated GPUs: an extended resource in the node's status, as a device plugin would put it there.
 
-kubelet sets an extended resource back to zero when it registers after a reboot, so the wish is kept, not set once.
+kubelet sets an extended resource back to zero when it registers after a reboot, so the wish is kept, not set
+once.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 
 from mlk8s.local.agent.api import Api, ApiError
+
+_log = logging.getLogger(__name__)
 
 RESOURCE = "nvidia.com/gpu"
 
@@ -27,5 +31,5 @@ def keep(api: Api, node: str, count: int, *, seconds: float = 5) -> None:
                 )
         except ApiError as error:
             if error.status != 404:  # kubelet has not registered the node yet
-                print(f"capacity: {error}", flush=True)
+                _log.warning("%s", error)
         time.sleep(0.2 if time.monotonic() - began < 30 else seconds)
