@@ -117,7 +117,7 @@ def require_canary(found: Controller) -> None:
         raise Rejected(
             f"a canary would be ignored: {found.reason}",
             where=f"IngressClass {found.ingress_class}" if found.ingress_class else "the service's Ingress",
-            expected="ingress-nginx, Higress, or Traefik 3.7 or later with its kubernetesIngressNGINX provider, "
+            expected="ingress-nginx, Higress, or Traefik >= 3.7 with its kubernetesIngressNGINX provider, "
             f"and an IngressClass of controller {_NGINX}",
             next_step="`mlk8s doctor` shows the controllers; give Route(ingress_class=...) another class",
         )
