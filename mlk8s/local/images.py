@@ -24,7 +24,7 @@ from mlk8s.errors import LocalClusterError, UsageError
 from mlk8s.local import baseimage, wheels
 from mlk8s.local.cache import architecture, cache_dir, file_digest, locked, made_whole, remove, text_digest
 from mlk8s.local.layers import Config, Entry, Layer, folder_entries, image_config, write_archive, write_layer
-from mlk8s.local.pins import VERSIONS
+from mlk8s.local.pins import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -197,7 +197,9 @@ def _image(name: str, key: str, layers: Callable[[Path], list[Layer]], config: C
                     finished = layers(Path(work))
                     data = image_config(finished, config, architecture())
                     digest = hashlib.sha256(data).hexdigest()
-                    reference = f"localhost/mlk8s/{name}:{VERSIONS.get(name) or digest[:12]}"
+                    reference = (
+                        f"localhost/mlk8s/{name}:{PARTS[name].version if name in PARTS else digest[:12]}"
+                    )
                     write_archive(unfinished / "image.tar", reference, finished, data)
                 facts = {"reference": reference, "id": f"sha256:{digest}"}
                 (unfinished / "image.json").write_text(json.dumps(facts))

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mlk8s.errors import LocalClusterError
-from mlk8s.local.cache import cache_dir, locked, text_digest
+from mlk8s.local.cache import cache_dir, locked, remove, text_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def download(requirements: str, architecture: str) -> list[Path]:
     Raises:
         LocalClusterError: pip cannot have a wheel, or its hash is not the pinned one.
     """
-    folder = cache_dir() / "wheels" / text_digest(requirements, architecture)[:16]
+    folder = _folder(requirements, architecture)
     done = folder / "complete"
     with locked(folder.with_suffix(".lock")):
         if not done.exists():
@@ -61,6 +61,15 @@ def download(requirements: str, architecture: str) -> list[Path]:
             _run_pip(requirements, folder, platforms(architecture))
             done.touch()
     return sorted(folder.glob("*.whl"))
+
+
+def forget(requirements: str, architecture: str) -> None:
+    """Remove wheels that were downloaded and are unpacked now."""
+    remove(_folder(requirements, architecture))
+
+
+def _folder(requirements: str, architecture: str) -> Path:
+    return cache_dir() / "wheels" / text_digest(requirements, architecture)[:16]
 
 
 def _run_pip(requirements: str, folder: Path, tags: list[str]) -> None:
