@@ -102,7 +102,12 @@ PARTS: Mapping[str, Part] = {
         build=GoBuild(
             "kubernetes",
             {name: f"k8s.io/kubernetes/cmd/{name}" for name in _KUBERNETES},
-            ("-tags=providerless",),
+            # Without it a server calls itself v0.0.0-master, and clients that compare versions are misled.
+            (
+                "-tags=providerless",
+                "-ldflags=-s -w -X k8s.io/component-base/version.gitVersion=v1.35.4"
+                " -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=35",
+            ),
         ),
     ),
     "coredns": Part(
