@@ -38,15 +38,6 @@ def value_of(bucket: int) -> float:
     return (lower + upper) / 2
 
 
-def merge(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
-    """Return the sum of histograms, each {bucket: count}."""
-    total: dict[int, int] = {}
-    for histogram in histograms:
-        for bucket, count in histogram.items():
-            total[bucket] = total.get(bucket, 0) + count
-    return total
-
-
 def quantiles(histogram: Mapping[int, int], shares: Iterable[float]) -> list[float | None]:
     """Return the nearest-rank quantiles in seconds for shares in 0..1; None for an empty histogram."""
     wanted = list(shares)

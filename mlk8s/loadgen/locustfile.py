@@ -50,7 +50,7 @@ class ProfileShape(LoadTestShape):  # type: ignore[misc]  # locust has no types
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def _begin(environment: Environment, **_: Any) -> None:
-    # A whole second, so that seconds of schedule and clock agree; late enough for the first users to be there.
+    # A whole second, so that seconds of schedule and clock agree; late enough for the first users to start.
     plan.start = float(ceil(time() + plan.schedule.users_at(0) / SPAWN_RATE + 0.2))
     plan.recorder.begin(int(plan.start))
     gevent.spawn(_write_each_second, environment)

@@ -73,7 +73,7 @@ class LoadProfile(Spec):
         if self.connections is not None and self.closed_loop:
             raise ValueError("connections belongs to stages with rps; with users, each has one connection")
         if self.duration > MAX_SECONDS:
-            raise ValueError(f"the stages last {self.duration:g} s together; expected {MAX_SECONDS:g} s or less")
+            raise ValueError(f"the stages last {self.duration:g} s; expected {MAX_SECONDS:g} s or less")
         return self
 
     @classmethod

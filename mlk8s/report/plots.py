@@ -1,0 +1,181 @@
+"""The four plots of a load test on one time axis: load, latency, errors, replicas with their metric.
+
+Colours are Okabe and Ito's (jfly.uni-koeln.de/color), told apart with every common colour blindness; line
+styles tell the lines apart without colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from mlk8s.report.alt import describe
+from mlk8s.report.picture import Picture
+from mlk8s.report.summary import Summary
+from mlk8s.spec.load import Slo
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+_PERCENTILE_STYLES: dict[str, tuple[str, str, float]] = {
+    "p50": (SKY, ":", 2.0),
+    "p90": (BLUE, "--", 1.2),
+    "p95": (PURPLE, "-.", 1.2),
+    "p99": (VERMILLION, "-", 1.5),
+}
+
+Series = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def draw(
+    timeline: pa.Table,
+    summary: Summary,
+    *,
+    slo: Slo | None = None,
+    title: str = "",
+    metric: str | None = None,
+) -> Picture:
+    """Draw a run.
+
+    Args:
+        timeline: as mlk8s.report.timeline.build returns it.
+        summary: of the same run; its numbers make the alt text.
+        slo: drawn as horizontal lines where it bounds a latency percentile or the errors.
+        metric: name of the autoscaler's metric, for its axis.
+    """
+    # Figure, not pyplot: no backend is chosen and no figure is kept in a global list.
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    columns = {name: _series(timeline, name) for name in timeline.column_names}
+    figure = Figure(figsize=(10, 11.5), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
+    axes: Sequence[Axes] = figure.subplots(4, 1, sharex=True, height_ratios=[1, 1, 0.7, 1.15])
+    _load(axes[0], columns)
+    _latency(axes[1], columns, slo)
+    _errors(axes[2], columns, slo)
+    _replicas(axes[3], columns, metric)
+    for panel in axes:
+        panel.grid(True, color="#dddddd", linewidth=0.6)
+        panel.set_axisbelow(True)
+        for side in ("top", "right"):
+            panel.spines[side].set_visible(False)
+        panel.margins(x=0.01)
+    axes[-1].set_xlabel("time since the start of the load (s)")
+    if title:
+        figure.suptitle(title, fontsize=13, fontweight="bold")
+    return Picture(figure, describe(timeline, summary, metric))
+
+
+def _load(panel: Axes, columns: dict[str, Series]) -> None:
+    t = columns["t"]
+    panel.set_title("Load and throughput", loc="left")
+    panel.plot(
+        t, columns["offered_rps"], color=BLACK, linestyle="--", drawstyle="steps-post", label="offered"
+    )
+    panel.plot(t, columns["sent_rps"], color=ORANGE, linestyle=":", linewidth=3.2, label="sent")
+    panel.plot(t, columns["ok_rps"], color=BLUE, label="answered rightly")
+    panel.set_ylabel("requests/s")
+    panel.set_ylim(bottom=0)
+    _legend(panel)
+
+
+def _latency(panel: Axes, columns: dict[str, Series], slo: Slo | None) -> None:
+    panel.set_title("Latency of right answers", loc="left")
+    for name, (colour, style, width) in _PERCENTILE_STYLES.items():
+        panel.plot(
+            columns["t"], 1000 * columns[name], color=colour, linestyle=style, linewidth=width, label=name
+        )
+    for name, bound in (slo.latency if slo else {}).items():
+        panel.axhline(
+            1000 * bound, color=BLACK, linestyle=(0, (1, 2)), label=f"SLO {name} {1000 * bound:g} ms"
+        )
+    panel.set_ylabel("milliseconds (log scale)")
+    if np.isfinite(columns["p50"]).any():
+        panel.set_yscale("log")
+        panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    else:
+        _nothing(panel, "no right answers")
+    _legend(panel)
+
+
+def _errors(panel: Axes, columns: dict[str, Series], slo: Slo | None) -> None:
+    panel.set_title("Requests without a right answer", loc="left")
+    rate = 100 * columns["error_rate"]
+    panel.plot(columns["t"], rate, color=VERMILLION, label="of ended requests")
+    if np.isfinite(columns["server_error_rate"]).any():
+        seen = 100 * columns["server_error_rate"]
+        panel.plot(columns["t"], seen, color=BLUE, linestyle="--", label="5xx by the pods' own count")
+    if slo and slo.errors is not None:
+        bound = 100 * slo.errors
+        panel.axhline(bound, color=BLACK, linestyle=(0, (1, 2)), label=f"SLO {bound:g} %")
+    finite = rate[np.isfinite(rate)]
+    panel.set_ylim(-0.02, max(1.0, 1.15 * float(finite.max(initial=0.0))))
+    panel.set_ylabel("percent")
+    _legend(panel)
+
+
+def _replicas(panel: Axes, columns: dict[str, Series], metric: str | None) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    t = columns["t"]
+    panel.set_title("Replicas and the metric they follow", loc="left")
+    step: dict[str, Any] = {"drawstyle": "steps-post"}
+    panel.plot(t, columns["replicas_desired"], color=BLACK, linestyle="--", label="desired", **step)
+    panel.plot(
+        t, columns["replicas_current"], color=ORANGE, linestyle=":", linewidth=2.4, label="current", **step
+    )
+    panel.plot(t, columns["replicas_ready"], color=GREEN, linewidth=2, label="ready", **step)
+    ready = columns["replicas_ready"]
+    if np.isfinite(ready).any():
+        panel.fill_between(t, 0, ready, step="post", color=GREEN, alpha=0.12, linewidth=0)
+    else:
+        _nothing(panel, "replicas were not observed")
+    panel.set_ylabel("pods")
+    panel.set_ylim(
+        0,
+        None
+        if not np.isfinite(ready).any()
+        else 1.12 * float(np.nanmax([ready, columns["replicas_desired"]])),
+    )
+    panel.yaxis.set_major_locator(MaxNLocator(integer=True))
+    lines, labels = panel.get_legend_handles_labels()
+    if np.isfinite(columns["metric_target"]).any():
+        other = panel.twinx()
+        name = metric or "metric"
+        other.plot(
+            t,
+            columns["metric"],
+            color=PURPLE,
+            linestyle=(0, (6, 1, 1, 1)),
+            linewidth=1.3,
+            label=f"{name} a pod",
+        )
+        other.plot(t, columns["metric_target"], color=PURPLE, linestyle=(0, (1, 2)), label="target")
+        other.set_ylabel(f"{name} a pod")
+        other.set_ylim(bottom=0)
+        other.spines["top"].set_visible(False)
+        more, names = other.get_legend_handles_labels()
+        lines, labels = lines + more, labels + names
+    _legend(panel, lines, labels)
+
+
+def _legend(panel: Axes, *content: Any) -> None:
+    panel.legend(
+        *content, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=6, frameon=False, fontsize=8.5,
+        handlelength=2.2, columnspacing=1.1, borderaxespad=0.2,
+    )  # fmt: skip
+
+
+def _nothing(panel: Axes, words: str) -> None:
+    panel.text(0.5, 0.5, words, transform=panel.transAxes, ha="center", va="center", color="#555555")
+
+
+def _series(timeline: pa.Table, name: str) -> Series:
+    """Return a column as floats, NaN where nothing was seen: matplotlib leaves a gap there."""
+    values = timeline.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.asarray(values, dtype=np.float64)

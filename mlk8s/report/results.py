@@ -1,0 +1,136 @@
+"""Reads a run directory's JSON lines, also while they are written and after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from mlk8s.loadgen.histogram import quantiles
+
+Line = dict[str, Any]
+Key = TypeVar("Key", int, str)
+PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
+
+
+@dataclass
+class Counts:
+    """Requests that ended in some time: how many by outcome, and the latency of those with a right answer."""
+
+    outcomes: dict[str, int] = field(default_factory=dict)
+    histogram: dict[int, int] = field(default_factory=dict)
+    """Latency of right answers only: a refusal after a millisecond must not make the service look fast."""
+    versions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def ok(self) -> int:
+        return self.outcomes.get("ok", 0)
+
+    @property
+    def error_rate(self) -> float | None:
+        """Share of requests without a right answer, 0 to 1; None without requests."""
+        return 1 - self.ok / self.total if self.total else None
+
+    def percentiles(self) -> dict[str, float | None]:
+        """Latency percentiles in seconds."""
+        return dict(zip(PERCENTILES, quantiles(self.histogram, PERCENTILES.values()), strict=True))
+
+    def add(self, other: Counts) -> None:
+        """Add the requests of another time."""
+        _add(self.outcomes, other.outcomes)
+        _add(self.histogram, other.histogram)
+        _add(self.versions, other.versions)
+
+    def take(self, line: Line) -> None:
+        """Add one line of the recorder."""
+        outcome, count = line["outcome"], line["count"]
+        _add(self.outcomes, {outcome: count})
+        if line["version"]:
+            _add(self.versions, {line["version"]: count})
+        if outcome == "ok":
+            _add(self.histogram, {int(bucket): number for bucket, number in line["hist"].items()})
+
+
+@dataclass
+class Results:
+    """All lines of the load generator by second since the epoch."""
+
+    load: dict[int, Line] = field(default_factory=dict)
+    """users, offered, sent and dropped in each second"""
+    requests: dict[int, Counts] = field(default_factory=dict)
+
+    def take(self, line: Line) -> None:
+        """Add one line; those of several processes are added up."""
+        second = int(line["t"])
+        if line["kind"] == "load":
+            known = self.load.get(second, {})
+            names = ("users", "offered", "sent", "dropped", "in_flight")
+            self.load[second] = {name: known.get(name, 0) + line[name] for name in names}
+        else:
+            self.requests.setdefault(second, Counts()).take(line)
+
+    def between(self, begin: float, end: float) -> Counts:
+        """Return the requests that ended in [begin, end), in seconds since the epoch."""
+        total = Counts()
+        for second, counts in self.requests.items():
+            if begin <= second < end:
+                total.add(counts)
+        return total
+
+    @classmethod
+    def read(cls, directory: Path) -> Results:
+        """Read every requests-*.jsonl of a run directory."""
+        results = cls()
+        for file in sorted(directory.glob("requests-*.jsonl")):
+            for line in read_lines(file):
+                results.take(line)
+        return results
+
+
+def read_lines(file: Path) -> Iterator[Line]:
+    """Yield the lines of a JSONL file; a last line that was cut off by a kill is left out."""
+    tail = Tail(lambda: [file])
+    yield from tail.new()
+
+
+class Tail:
+    """Reads what was added to growing JSONL files since the last call.
+
+    Args:
+        files: gives the files there are now.
+    """
+
+    def __init__(self, files: Callable[[], list[Path]]) -> None:
+        self._files = files
+        self._places: dict[Path, int] = {}
+
+    def new(self) -> Iterator[Line]:
+        """Yield the lines that were completed since the last call."""
+        for path in self._files():
+            try:
+                with path.open("rb") as file:
+                    file.seek(self._places.get(path, 0))
+                    data = file.read()
+            except FileNotFoundError:
+                continue
+            whole = data[: data.rfind(b"\n") + 1]
+            self._places[path] = self._places.get(path, 0) + len(whole)
+            for text in whole.splitlines():
+                try:
+                    line = orjson.loads(text)
+                except orjson.JSONDecodeError:
+                    continue  # the disk was full in the middle of a line; the next one is whole again
+                if isinstance(line, dict):
+                    yield line
+
+
+def _add(total: dict[Key, int], other: dict[Key, int]) -> None:
+    for name, count in other.items():
+        total[name] = total.get(name, 0) + count

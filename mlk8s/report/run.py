@@ -1,0 +1,256 @@
+"""A load test as sections of a report, as a notebook view, and in plain words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from mlk8s.report.alt import milliseconds
+from mlk8s.report.html import Report
+from mlk8s.report.summary import Summary
+
+if TYPE_CHECKING:
+    from mlk8s.operations.run import Run
+
+
+def add_run(run: Run, report: Report | None = None) -> Report:
+    """Add the sections of a run to `report`, or to one of its own, and return it."""
+    own = report is None
+    report = report or Report(run.title, f"{_when(run)} · {run.facts['target']['url']}")
+    report.section(
+        "Result" if own else run.title,
+        text=[partial_words(run), *_verdict_words(run), run.summary.scaling.sentence()],
+        verdict=run.verdict.word if run.verdict else None,
+        table=verdict_rows(run),
+    )
+    picture = run.plot()
+    report.section("Load, latency, errors, replicas", figure=picture, text=_captions(run), level=_sub(own))
+    report.section("Stage by stage", table=stage_rows(run.summary), level=_sub(own))
+    report.section("Totals", table=total_rows(run.summary), text=_versions(run.summary), level=_sub(own))
+    if pods := pod_rows(run):
+        text = "Seconds since the start of the load; negative for pods that were there before."
+        report.section("Pods", text=text, table=pods, level=_sub(own))
+    if events := event_rows(run):
+        report.section("Autoscaler's events", table=events, level=_sub(own))
+    report.section("Where and with what", table=fact_rows(run), level=_sub(own))
+    report.section("Do it again", code=again(run), level=_sub(own))
+    return report
+
+
+def in_words(run: Run) -> str:
+    """Return the run as a few lines of text."""
+    lines = [run.title]
+    if partial := partial_words(run):
+        lines.append(partial)
+    total, found = run.summary.total, run.summary.percentiles
+    if total.total:
+        lines.append(
+            f"{total.total:,} requests, {total.total - total.ok:,} without a right answer; "
+            f"p50 {milliseconds(found['p50'])}, p99 {milliseconds(found['p99'])}"
+        )
+    else:
+        lines.append("no request was answered")
+    lines.append(run.summary.scaling.sentence())
+    if run.verdict:
+        lines.append(str(run.verdict))
+    lines.append(f"results in {run.directory}")
+    return "\n".join(lines)
+
+
+def notebook_view(run: Run) -> str:
+    """Return static HTML for a notebook: it survives saving and papermill."""
+    first, *rest = in_words(run).splitlines()
+    rows = stage_rows(run.summary)
+    parts = [f"<h4>{escape(first)}</h4>", *(f"<p>{escape(line)}</p>" for line in rest)]
+    if rows:
+        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in rows[0])
+        from mlk8s.report.html import shown
+
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(shown(value))}</td>" for value in row.values()) + "</tr>"
+            for row in rows
+        )
+        parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+    return f"<div>{''.join(parts)}</div>"
+
+
+def stage_rows(summary: Summary) -> list[dict[str, Any]]:
+    """Return a row a stage: rates in requests/s, latency in ms, errors in percent."""
+    return [
+        {
+            "stage": stage.load,
+            "seconds": round(stage.seconds),
+            "offered/s": round(stage.offered_rps, 1),
+            "sent/s": round(stage.sent_rps, 1),
+            "right/s": round(stage.ok_rps, 1),
+            "errors": None if stage.error_rate is None else f"{100 * stage.error_rate:.3g} %",
+            **{name: milliseconds(value) for name, value in stage.percentiles.items()},
+        }
+        for stage in summary.stages
+    ]
+
+
+def total_rows(summary: Summary) -> list[dict[str, Any]]:
+    """Return a row an outcome: how many requests ended how."""
+    total = summary.total
+    rows = [{"requests": "sent", "count": summary.sent, "share of ended": None}]
+    for outcome, count in sorted(total.outcomes.items(), key=lambda item: (item[0] != "ok", item[0])):
+        name = "right answer" if outcome == "ok" else outcome.replace("_", " ")
+        rows.append(
+            {"requests": name, "count": count, "share of ended": f"{100 * count / total.total:.3g} %"}
+        )
+    if summary.dropped:
+        rows.append(
+            {"requests": "not sent: no free connection", "count": summary.dropped, "share of ended": None}
+        )
+    if summary.unanswered:
+        rows.append(
+            {"requests": "sent, end not recorded", "count": summary.unanswered, "share of ended": None}
+        )
+    return rows
+
+
+def verdict_rows(run: Run) -> list[dict[str, Any]] | None:
+    """Return a row a bound of the SLO."""
+    if run.verdict is None:
+        return None
+    words = {True: "held", False: "broken", None: "too few requests"}
+    rows = []
+    for check in run.verdict.checks:
+        percent = check.name == "errors"
+        observed = check.observed
+        rows.append(
+            {
+                "bound": check.name,
+                "promised": f"{100 * check.bound:.3g} %" if percent else milliseconds(check.bound),
+                "observed": (
+                    "–"
+                    if observed is None
+                    else f"{100 * observed:.3g} %"
+                    if percent
+                    else milliseconds(observed)
+                ),
+                "verdict": words[check.held],
+            }
+        )
+    return rows
+
+
+def pod_rows(run: Run) -> list[dict[str, Any]]:
+    """Return a row a pod with the times of its start, in seconds since the start of the load."""
+    pods: dict[str, dict[str, Any]] = {}
+    for sample in run.samples:
+        for pod in sample.get("pods") or ():
+            # What was once seen stays: a pod that stops is not Ready any more.
+            known = pods.setdefault(pod["name"], {})
+            known.update({key: value for key, value in pod.items() if value is not None})
+    start = float(min(run.results.load, default=run.facts["started"]))
+    rows = []
+    for name, pod in pods.items():
+        times = {key: _since(pod.get(key), start) for key in ("created", "scheduled", "started", "ready")}
+        rows.append({"pod": name, **times, "stopped": _since(pod.get("deleted"), start)})
+    return rows
+
+
+def event_rows(run: Run) -> list[dict[str, Any]]:
+    """Return the autoscaler's events during the run, oldest first."""
+    start = float(min(run.results.load, default=run.facts["started"]))
+    events = [event for sample in run.samples for event in sample.get("events") or ()]
+    rows = [
+        {"second": _since(event["at"], start), "reason": event["reason"], "message": event["message"]}
+        for event in events
+    ]
+    return [row for row in rows if row["second"] is not None and row["second"] > -60]
+
+
+def fact_rows(run: Run) -> dict[str, Any]:
+    """Return target, cluster, versions and times of the run."""
+    facts = run.facts
+    return {
+        "Service": f"{facts['target']['namespace']}/{facts['target']['name']}",
+        "Model": facts["target"]["model"] or "–",
+        "URL": facts["target"]["url"],
+        "Cluster": f"{facts['cluster']['server']} (context {facts['cluster']['context']})",
+        "Profile": run.profile.describe(),
+        "Time-out of a request": f"{run.profile.timeout:g} s",
+        "Started": _when(run),
+        "Load generator's machine": facts["machine"],
+        **{name: value or "–" for name, value in facts["versions"].items()},
+        "Results": str(run.directory),
+    }
+
+
+def again(run: Run) -> str:
+    """Return the Python that runs the same test."""
+    target = run.facts["target"]
+    stages = [
+        {key: value for key, value in stage.model_dump().items() if value} for stage in run.profile.stages
+    ]
+    slo = {key: value for key, value in (run.facts["slo"] or {}).items() if value is not None}
+    lines = [
+        "import mlk8s",
+        f"k8s = mlk8s.connect(namespace={target['namespace']!r})",
+        f"service = k8s.service({target['name']!r})",
+        "profile = mlk8s.LoadProfile(",
+        "    stages=[",
+        *(
+            f"        mlk8s.Stage({', '.join(f'{key}={value!r}' for key, value in stage.items())}),"
+            for stage in stages
+        ),
+        f"    ], timeout={run.profile.timeout!r}, connections={run.profile.connections!r})",
+        f"run = service.loadtest(profile, body={str(run.directory / 'body.json')!r},",
+        f"    slo={'mlk8s.Slo(' + ', '.join(f'{k}={v!r}' for k, v in slo.items()) + ')' if slo else None},"
+        f" settle={run.facts['settle']!r})",
+        "run.report()",
+    ]
+    return "\n".join(lines)
+
+
+def partial_words(run: Run) -> str:
+    """Return why the results are partial, or nothing."""
+    return f"PARTIAL RESULTS: {run.partial}" if run.partial else ""
+
+
+def _verdict_words(run: Run) -> list[str]:
+    if run.verdict is None:
+        return ["No SLO was given, so there is no verdict."]
+    return [
+        f"The SLO was judged over all {run.summary.total.total:,} requests of the run, scale-up included."
+    ]
+
+
+def _captions(run: Run) -> list[str]:
+    gaps = sorted({sample["gap"] for sample in run.samples if "gap" in sample})
+    words = {"kubernetes": "the API server", "server": "Prometheus"}
+    text = [
+        "Latency is that of right answers, timed from sending to the whole answer, with at most 1 % error. A "
+        "request that could not be sent in time, because all connections waited, is seen as the difference "
+        "between offered and sent."
+    ]
+    for gap in gaps:
+        count = sum(sample.get("gap") == gap for sample in run.samples)
+        text.append(f"{words.get(gap, gap)} could not be asked {count} times; its lines have gaps there.")
+    return text
+
+
+def _versions(summary: Summary) -> str:
+    versions = summary.total.versions
+    if not versions:
+        return ""
+    parts = [f"version {name}: {count:,}" for name, count in sorted(versions.items())]
+    return "Answers by model version: " + ", ".join(parts) + "."
+
+
+def _since(moment: str | None, start: float) -> float | None:
+    if not moment:
+        return None
+    return round(datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() - start, 1)
+
+
+def _when(run: Run) -> str:
+    return datetime.fromtimestamp(run.facts["started"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _sub(own: bool) -> int:
+    return 2 if own else 3

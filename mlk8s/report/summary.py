@@ -1,0 +1,159 @@
+"""A load test in numbers: totals, stage by stage, and how the replicas followed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from mlk8s.report.results import Counts, Results
+from mlk8s.spec.load import LoadProfile
+
+
+@dataclass(frozen=True)
+class StageSummary:
+    """One stage: its load, and what was sent and answered while it lasted.
+
+    Rates are requests/s over the stage's length, percentiles are seconds, error_rate is a share.
+    """
+
+    load: str
+    seconds: float
+    offered_rps: float
+    sent_rps: float
+    ok_rps: float
+    error_rate: float | None
+    percentiles: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How replicas followed the load; times are seconds since the start of the load, None: did not happen.
+
+    Attributes:
+        initial, highest: ready replicas before and at most.
+        first_wish: when the autoscaler first wanted more replicas.
+        first_ready: when the first further replica was ready.
+        highest_ready: when the highest number of ready replicas was first reached.
+        back: when the number of replicas was back at the initial one after the load.
+    """
+
+    initial: int | None
+    highest: int | None
+    first_wish: int | None
+    first_ready: int | None
+    highest_ready: int | None
+    back: int | None
+
+    def sentence(self) -> str:
+        """Return the same in words."""
+        if self.initial is None:
+            return "Replicas were not observed."
+        if self.highest == self.initial:
+            return f"The number of ready replicas stayed at {self.initial}."
+        text = f"Ready replicas went from {self.initial} to {self.highest}"
+        if self.first_wish is not None:
+            text += f"; the autoscaler wanted more after {self.first_wish} s"
+        if self.first_ready is not None:
+            text += f", the first new pod was ready after {self.first_ready} s"
+        if self.highest_ready is not None and self.highest_ready != self.first_ready:
+            text += f", all {self.highest} after {self.highest_ready} s"
+        text += f"; back at {self.initial} after {self.back} s." if self.back is not None else "."
+        return text
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything about a run that is one number or a short table."""
+
+    total: Counts
+    sent: int
+    dropped: int
+    stages: tuple[StageSummary, ...]
+    scaling: Scaling
+
+    @property
+    def percentiles(self) -> dict[str, float | None]:
+        """Latency percentiles of right answers over the whole run, in seconds."""
+        return self.total.percentiles()
+
+    @property
+    def unanswered(self) -> int:
+        """Requests that were sent and of which no end was recorded, because the test was cut off."""
+        return max(0, self.sent - self.total.total)
+
+
+def summarize(results: Results, profile: LoadProfile, timeline: pa.Table) -> Summary:
+    """Return the summary of a run; `timeline` as mlk8s.report.timeline.build returns it."""
+    total = Counts()
+    for counts in results.requests.values():
+        total.add(counts)
+    sent = sum(int(load["sent"]) for load in results.load.values())
+    dropped = sum(int(load["dropped"]) for load in results.load.values())
+    start = min(results.load, default=0)
+    stages = _stages(results, profile, start)
+    return Summary(total, sent, dropped, stages, scaling_of(timeline, profile.duration))
+
+
+def _stages(results: Results, profile: LoadProfile, start: int) -> tuple[StageSummary, ...]:
+    stages = []
+    begin = float(start)
+    for stage in profile.stages:
+        end = begin + stage.hold
+        # A request belongs to the stage it was answered in; stages of whole seconds cut cleanly.
+        seconds = [load for second, load in results.load.items() if begin <= second < end]
+        counts = results.between(begin, end)
+        begin = end
+        if not seconds:
+            continue
+        unit = f"{stage.users} users" if stage.rps is None else f"{stage.rps:g} requests/s"
+        length = float(len(seconds))
+        stages.append(
+            StageSummary(
+                load=f"ramp to {unit}" if stage.ramp else unit,
+                seconds=length,
+                offered_rps=sum(load["offered"] for load in seconds) / length,
+                sent_rps=sum(load["sent"] for load in seconds) / length,
+                ok_rps=counts.ok / length,
+                error_rate=counts.error_rate,
+                percentiles=counts.percentiles(),
+            )
+        )
+    return tuple(stages)
+
+
+def scaling_of(timeline: pa.Table, load_seconds: float) -> Scaling:
+    """Return how replicas followed a load of `load_seconds` that began at t = 0."""
+    rows: list[dict[str, Any]] = timeline.select(
+        ["t", "replicas_current", "replicas_desired", "replicas_ready"]
+    ).to_pylist()
+    ready = [(row["t"], row["replicas_ready"]) for row in rows if row["replicas_ready"] is not None]
+    if not ready:
+        return Scaling(None, None, None, None, None, None)
+    initial, highest = ready[0][1], max(count for _, count in ready)
+    wishes = [row["t"] for row in rows if (row["replicas_desired"] or 0) > initial]
+    further = [t for t, count in ready if count > initial]
+    top = next(t for t, count in ready if count == highest)
+    return Scaling(
+        initial=initial,
+        highest=highest,
+        first_wish=min(wishes, default=None),
+        first_ready=min(further, default=None),
+        highest_ready=top if further else None,
+        back=_back(rows, initial, load_seconds) if further else None,
+    )
+
+
+def _back(rows: list[dict[str, Any]], initial: int, load_seconds: float) -> int | None:
+    """Return the first second after the load from which the replicas stayed at `initial` or below."""
+    back: int | None = None
+    for row in rows:
+        current = row["replicas_current"]
+        if row["t"] < load_seconds or current is None:
+            continue
+        if current > initial:
+            back = None
+        elif back is None:
+            back = row["t"]
+    return back
