@@ -1,0 +1,73 @@
+"""Prometheus, asked through the API server's service proxy: no port has to be open for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isnan
+
+import orjson
+
+from mlk8s.clients.cluster import Cluster
+from mlk8s.errors import ClusterError, NotFound
+
+PLATFORM = ("mlk8s-system", "mlk8s-platform")
+"""Namespace and name of the ConfigMap in which `mlk8s up` writes where the platform's parts are."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One series of an instant query: its labels and its value."""
+
+    labels: dict[str, str]
+    value: float
+
+
+class Prometheus:
+    """One Prometheus in the cluster.
+
+    Args:
+        cluster: the cluster it runs in.
+        place: 'NAMESPACE/SERVICE:PORT', as the platform's ConfigMap has it.
+    """
+
+    def __init__(self, cluster: Cluster, place: str = "mlk8s-system/prometheus:9090") -> None:
+        self._cluster = cluster
+        self.place = place
+        self._namespace, _, service = place.partition("/")
+        self._service = f"http:{service}"
+
+    @classmethod
+    def of(cls, cluster: Cluster) -> Prometheus | None:
+        """Return the platform's Prometheus, or None where the cluster does not name one."""
+        config = cluster.find("ConfigMap", PLATFORM[1], PLATFORM[0])
+        place = ((config or {}).get("data") or {}).get("prometheus")
+        return cls(cluster, place) if place else None
+
+    def query(self, expression: str, *, timeout: float = 3.0) -> list[Sample]:
+        """Return the series of an instant query (PromQL); values that are not a number are left out.
+
+        Raises:
+            ClusterError: Prometheus is not there, does not answer within `timeout` seconds, or refuses the
+                expression.
+        """
+        try:
+            answer = self._cluster.service_proxy(
+                self._namespace, self._service, "/api/v1/query", {"query": expression}, timeout
+            )
+            body = orjson.loads(answer)
+        except NotFound:
+            raise NotFound(
+                "there is no Prometheus",
+                where=self.place,
+                next_step="`mlk8s doctor` shows what the cluster has",
+            ) from None
+        except orjson.JSONDecodeError:
+            raise ClusterError("Prometheus answered something else than JSON", where=self.place) from None
+        if body.get("status") != "success":
+            raise ClusterError(f"Prometheus refused the query: {body.get('error')}", where=expression)
+        data = body["data"]
+        if data["resultType"] == "scalar":
+            found = [Sample({}, float(data["result"][1]))]
+        else:
+            found = [Sample(item["metric"], float(item["value"][1])) for item in data["result"]]
+        return [sample for sample in found if not isnan(sample.value)]

@@ -1,0 +1,253 @@
+"""A load test: Locust in its own process, the cluster sampled beside it, results written as they come."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import orjson
+
+import mlk8s
+from mlk8s.clients.clock import Clock, utc
+from mlk8s.clients.cluster import Cluster
+from mlk8s.clients.locust import LocustProcess
+from mlk8s.clients.prometheus import Prometheus
+from mlk8s.errors import LoadTestError, NotFound, UsageError
+from mlk8s.loadgen.answer import rows_of
+from mlk8s.loadgen.guard import check_target
+from mlk8s.loadgen.settings import Settings
+from mlk8s.operations.run import FACTS, PROFILE, Run
+from mlk8s.operations.sampling import Sampler
+from mlk8s.operations.ticks import Tick, Watcher
+from mlk8s.spec.fields import parse_duration
+from mlk8s.spec.load import LoadProfile, Slo
+
+if TYPE_CHECKING:
+    from mlk8s.operations.service import Service
+
+BODY = "body.json"
+_GRACE = 60.0
+"""Seconds that Locust may need beyond the profile and the time-out before it counts as hanging."""
+_SAY_EACH = 10
+
+
+def loadtest(
+    cluster: Cluster,
+    service: Service,
+    profile: LoadProfile,
+    *,
+    inputs: Any = None,
+    body: bytes | dict[str, Any] | str | os.PathLike[str] | None = None,
+    slo: Slo | None = None,
+    directory: str | os.PathLike[str] | None = None,
+    settle: str | float = 0.0,
+    on_tick: Callable[[Tick], None] | None = None,
+    say: Callable[[str], None] = print,
+) -> Run:
+    """Run a load test through the service's Ingress and watch the replicas follow.
+
+    Args:
+        inputs: rows or arrays of one request, encoded by the model's signature; or
+        body: the V2 infer request itself: JSON bytes, a dict, or the path of a file.
+        slo: the promise the result is judged by.
+        directory: new directory for the results; None makes one under ./runs.
+        settle: time to go on watching after the load, "60s" or seconds, to see replicas go down again.
+        on_tick: called once a second with what is seen; must be quick.
+        say: gets a line at the start, every ten seconds, and at the end.
+
+    Raises:
+        UsageError: a target that must not get load, a request that the model refuses, a used directory.
+        NotFound: the service has no address.
+        LoadTestError: Locust did not run to its end; what was measured is in the directory.
+        KeyboardInterrupt: passed on after Locust was stopped and the partial results were saved.
+    """
+    seconds = _seconds(settle)
+    url = service.url
+    if url is None:
+        raise NotFound(f"service {service.name!r} has no Ingress", next_step="deploy it with a route")
+    check_target(url, allowed := ingress_hosts(cluster, service))
+    request = _body(service, inputs, body)
+    place = _new_directory(directory, service.name)
+    parts = urlsplit(url)
+    settings = Settings(
+        url=f"{parts.scheme}://{parts.netloc}",
+        path=f"{parts.path.rstrip('/')}/v2/models/{service.name}/infer",
+        name=f"{service.name} infer",
+        body=BODY,
+        stages=[stage.model_dump() for stage in profile.stages],
+        timeout=profile.timeout,
+        connections=profile.connections,
+        allowed=allowed,
+        parent=os.getpid(),
+        directory=place,
+    )
+    (place / BODY).write_bytes(request)
+    (place / PROFILE).write_bytes(orjson.dumps(profile.model_dump(), option=orjson.OPT_INDENT_2))
+    clock = Clock()
+    facts = _facts(cluster, service, url, slo, seconds, clock)
+    _write(place, facts)
+    say(f"load test: {profile.describe()} to {url}; results in {place}")
+    prometheus = Prometheus.of(cluster)
+    with Sampler(cluster, service.namespace, service.name, prometheus, place, clock):
+        facts["cut"] = _drive(settings, profile, seconds, clock, on_tick, say, facts)
+    facts["ended"] = clock.now()
+    _write(place, facts)
+    run = Run.open(place)
+    run.save()
+    say(repr(run))
+    if facts["cut"] == _INTERRUPTED:
+        raise KeyboardInterrupt
+    if facts["cut"]:
+        raise LoadTestError(
+            f"the load test did not run to its end: {facts['cut']}",
+            where=str(place / "locust.log"),
+            next_step=f"partial results: mlk8s.Run.open({str(place)!r})",
+        )
+    return run
+
+
+_INTERRUPTED = "interrupted by Ctrl-C"
+
+
+def _drive(
+    settings: Settings, profile: LoadProfile, settle: float, clock: Clock,
+    on_tick: Callable[[Tick], None] | None, say: Callable[[str], None], facts: dict[str, Any],
+) -> str | None:  # fmt: skip
+    """Run Locust, then wait for `settle` seconds; return why it was cut short, or None."""
+    watcher = Watcher(settings.directory)
+    locust = LocustProcess(settings)
+    deadline = clock.now() + profile.duration + profile.timeout + _GRACE
+    end: float | None = None
+    count = 0
+    try:
+        while end is None or clock.now() < end:
+            # A tenth after the full second: by then the load generator has written the last one.
+            clock.sleep_until(int(clock.now()) + 1.1)
+            if end is None and not locust.running():
+                facts["load_ended"] = clock.now()
+                if locust.exit_code != 0:
+                    return _death(locust)
+                end = clock.now() + settle
+                if settle:
+                    say(f"load is over; watching the replicas for {settle:g} s")
+            if end is None and clock.now() > deadline:
+                return "Locust did not end in time and was stopped"
+            tick = watcher.tick("load" if end is None else "settle")
+            if on_tick:
+                on_tick(tick)
+            if count % _SAY_EACH == _SAY_EACH - 1:
+                say(str(tick))
+            count += 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    finally:
+        locust.stop()
+    return None
+
+
+def _death(locust: LocustProcess) -> str:
+    code = locust.exit_code or 0
+    how = f"Locust was ended by signal {-code}" if code < 0 else f"Locust ended with exit code {code}"
+    words = locust.last_words()
+    return f"{how}:\n{words}" if words else how
+
+
+def ingress_hosts(cluster: Cluster, service: Service) -> list[str]:
+    """Return the addresses at which the connected cluster says that the service's Ingress is."""
+    ingress = cluster.find("Ingress", service.name, service.namespace) or {}
+    balancer = (ingress.get("status") or {}).get("loadBalancer") or {}
+    hosts = [item.get("ip") or item.get("hostname") for item in balancer.get("ingress") or []]
+    hosts.append(urlsplit(service.platform.ingress_url or "").hostname)
+    return sorted({host for host in hosts if host})
+
+
+def _seconds(value: str | float) -> float:
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise UsageError(f"settle: {error}", where=repr(value)) from None
+
+
+def _body(service: Service, inputs: Any, body: Any) -> bytes:
+    """Return the request's body, after the model has answered it once."""
+    if (inputs is None) == (body is None):
+        raise UsageError("a load test needs the request to send", expected="exactly one of inputs and body")
+    if inputs is not None:
+        data = service.inference.encode(inputs)
+    elif isinstance(body, bytes):
+        data = body
+    elif isinstance(body, dict):
+        data = orjson.dumps(body)
+    else:
+        try:
+            data = Path(body).read_bytes()
+        except OSError as error:
+            raise UsageError(f"cannot read the body: {error.strerror}", where=str(body)) from None
+    try:
+        rows_of(data)
+    except ValueError as error:
+        raise UsageError(str(error), where="body") from None
+    answer = service.inference.request("POST", f"/v2/models/{service.name}/infer", body=data)
+    if 400 <= answer.status < 500:
+        raise UsageError(f"the model refuses this request: {answer.words}", where=str(service.url))
+    return data
+
+
+def _new_directory(directory: str | os.PathLike[str] | None, name: str) -> Path:
+    stamp = utc(Clock().now())[:19].replace(":", "").replace("-", "")
+    place = Path(directory) if directory is not None else Path("runs") / f"{name}-{stamp}"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        used = any(place.iterdir())
+    except OSError as error:
+        raise UsageError(f"cannot make the directory: {error.strerror}", where=str(place)) from None
+    if used:
+        raise UsageError(
+            "the directory is not empty", where=str(place), expected="a new directory for each load test"
+        )
+    return place.resolve()
+
+
+def _facts(
+    cluster: Cluster, service: Service, url: str, slo: Slo | None, settle: float, clock: Clock
+) -> dict[str, Any]:
+    deployment = cluster.get("Deployment", service.name, service.namespace)
+    annotations = deployment["metadata"].get("annotations") or {}
+    return {
+        "target": {
+            "name": service.name,
+            "namespace": service.namespace,
+            "url": url,
+            "model": annotations.get("mlk8s.dev/model"),
+        },
+        "cluster": {"server": cluster.server, "context": cluster.context},
+        "versions": {
+            "mlk8s": mlk8s.__version__,
+            "Kubernetes": cluster.version(),
+            "Locust": _version("locust"),
+            "Python": platform.python_version(),
+        },
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+        "slo": slo.model_dump() if slo else None,
+        "settle": settle,
+        "started": clock.now(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _write(place: Path, facts: dict[str, Any]) -> None:
+    # By rename, so that a kill leaves the old or the new file, never half of one.
+    temporary = place / f".{FACTS}"
+    temporary.write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
+    temporary.replace(place / FACTS)

@@ -1,0 +1,158 @@
+"""`Run`: a load test's directory, opened: its table, numbers, verdict, plot and report."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from mlk8s.assess.slo import SloVerdict, assess_slo
+from mlk8s.errors import UsageError
+from mlk8s.spec.load import LoadProfile, Slo
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlk8s.report.html import Report
+    from mlk8s.report.picture import Picture
+    from mlk8s.report.results import Line, Results
+    from mlk8s.report.summary import Summary
+
+FACTS = "facts.json"
+PROFILE = "profile.json"
+
+
+class Run:
+    """The results of one load test; also of one that was killed, or that still runs.
+
+    Attributes:
+        directory: where everything is: profile.json, body.json, facts.json, requests-*.jsonl, cluster.jsonl,
+            locust.log, and after the end timeline.parquet and timeline.json.
+        facts: target, versions, cluster and times (seconds since the epoch) of the test.
+        profile: what was to be sent.
+        slo: what was promised, or None.
+    """
+
+    def __init__(self, directory: Path, facts: dict[str, Any], profile: LoadProfile, slo: Slo | None) -> None:
+        self.directory = directory
+        self.facts = facts
+        self.profile = profile
+        self.slo = slo
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str]) -> Run:
+        """Open the directory of a load test.
+
+        Raises:
+            UsageError: it is not one.
+        """
+        place = Path(directory)
+        try:
+            facts = orjson.loads((place / FACTS).read_bytes())
+            profile = LoadProfile(**orjson.loads((place / PROFILE).read_bytes()))
+            slo = Slo(**facts["slo"]) if facts["slo"] else None
+        except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"not a load test's directory: {error}",
+                where=str(place),
+                expected=f"a directory with {FACTS} and {PROFILE}, as `loadtest` writes it",
+            ) from None
+        return cls(place, facts, profile, slo)
+
+    @property
+    def partial(self) -> str | None:
+        """Why the results are not those of the whole profile; None when they are."""
+        if self.facts.get("cut"):
+            return str(self.facts["cut"])
+        return None if self.facts.get("ended") else "the load test was killed, or still runs"
+
+    @cached_property
+    def results(self) -> Results:
+        """The load generator's lines by second."""
+        from mlk8s.report.results import Results
+
+        return Results.read(self.directory)
+
+    @cached_property
+    def samples(self) -> list[Line]:
+        """The cluster's samples, in the order in which they were written."""
+        from mlk8s.report.results import read_lines
+
+        return list(read_lines(self.directory / "cluster.jsonl"))
+
+    def timeline(self) -> pa.Table:
+        """Return load, answers, replicas and the metric as one table, a row a second.
+
+        Columns and units: `mlk8s.report.timeline.COLUMNS`; t = 0 is the first second of load.
+        """
+        return self._timeline
+
+    @cached_property
+    def _timeline(self) -> pa.Table:
+        from mlk8s.report.timeline import build
+
+        return build(self.results, self.samples)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Totals, stage by stage, and how the replicas followed."""
+        from mlk8s.report.summary import summarize
+
+        return summarize(self.results, self.profile, self._timeline)
+
+    @property
+    def verdict(self) -> SloVerdict | None:
+        """Whether the SLO was held over the whole run; None when there is no SLO."""
+        if self.slo is None:
+            return None
+        total = self.summary.total
+        return assess_slo(self.slo, requests=total.total, ok=total.ok, latency=total.percentiles())
+
+    def save(self) -> tuple[Path, Path]:
+        """Write timeline.parquet and timeline.json into the directory and return their paths."""
+        from mlk8s.report.timeline import save
+
+        return save(self._timeline, self.directory)
+
+    def plot(self) -> Picture:
+        """Return the four plots of the run with their alt text; a notebook shows them."""
+        from mlk8s.report.plots import draw
+
+        return draw(self._timeline, self.summary, slo=self.slo, title=self.title, metric=self.metric_name)
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write one self-contained HTML file and return its path (default: report.html in the directory).
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        return self.sections().write(path or self.directory / "report.html")
+
+    def sections(self, report: Report | None = None) -> Report:
+        """Add the run's sections to a report (default: one of its own) and return it."""
+        from mlk8s.report.run import add_run
+
+        return add_run(self, report)
+
+    @property
+    def title(self) -> str:
+        return f"Load test of {self.facts['target']['name']}: {self.profile.describe()}"
+
+    @property
+    def metric_name(self) -> str | None:
+        """Name of the autoscaler's metric, or None where there was no autoscaler."""
+        names = [sample["hpa"]["name"] for sample in self.samples if sample.get("hpa")]
+        return names[-1] if names else None
+
+    def __repr__(self) -> str:
+        from mlk8s.report.run import in_words
+
+        return in_words(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from mlk8s.report.run import notebook_view
+
+        return {"text/plain": repr(self), "text/html": notebook_view(self)}
