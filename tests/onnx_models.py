@@ -1,0 +1,52 @@
+"""Tiny ONNX models with answers that are known by heart."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+ROW = [1.0, 2.0, 3.0, 4.0]
+
+
+def scaling(factor: float) -> bytes:
+    """Return a model y = factor * x; x and y are FP32 of shape (-1, 4)."""
+    weight = numpy_helper.from_array(np.array(factor, dtype=np.float32), "factor")
+    return _model([helper.make_node("Mul", ["x", "factor"], ["y"])], [weight])
+
+
+def broken() -> bytes:
+    """Return a model that loads and fails on every input of fewer than seven rows, at run time."""
+    shape = numpy_helper.from_array(np.array([7, -1], dtype=np.int64), "shape")
+    back = numpy_helper.from_array(np.array([-1, 4], dtype=np.int64), "back")
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["wide"]),
+        helper.make_node("Reshape", ["wide", "back"], ["y"]),
+    ]
+    return _model(nodes, [shape, back])
+
+
+def two_inputs() -> bytes:
+    """Return a model sum = a + b, FP32 and INT64 of shape (-1,)."""
+    inputs = [
+        helper.make_tensor_value_info("a", TensorProto.FLOAT, ["n"]),
+        helper.make_tensor_value_info("b", TensorProto.INT64, ["n"]),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["b"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["a", "real"], ["sum"]),
+    ]
+    outputs = [helper.make_tensor_value_info("sum", TensorProto.FLOAT, ["n"])]
+    return _bytes(helper.make_graph(nodes, "two", inputs, outputs))
+
+
+def _model(nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto]) -> bytes:
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])
+    return _bytes(helper.make_graph(nodes, "one", [x], [y], weights))
+
+
+def _bytes(graph: onnx.GraphProto) -> bytes:
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model, full_check=False)
+    return bytes(model.SerializeToString())
