@@ -151,7 +151,7 @@ PARTS: Mapping[str, Part] = {
             ("-pgo=off", "-tags=remove_all_sd,enable_kubernetes_sd"),
         ),
     ),
-    # Published as an image only. A module of its own: it does not compile against Kubernetes 1.35's libraries.
+    # Published as an image only. A module of its own: it does not compile with Kubernetes 1.35's libraries.
     "prometheus-adapter": Part(
         "0.12.0",
         {"prometheus-adapter": "prometheus-adapter"},

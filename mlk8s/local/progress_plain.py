@@ -58,6 +58,8 @@ class _PlainStep:
         self._total = total if total is not None else self._total
         self._detail = detail if detail is not None else self._detail
         now = self._owner.clock()
+        if self._total is not None and self._done >= self._total:
+            return  # the line of the end follows
         if now - self._printed >= self._owner.interval:
             self._printed = now
             self._owner.message(f"{self._title}: {self._state(now - self._started)}")
