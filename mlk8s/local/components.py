@@ -7,21 +7,25 @@ often as usual (GOGC=50) costs a few percent of a processor and saves about a th
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlk8s.local.node import Layout
 from mlk8s.local.processes import Component
 from mlk8s.local.registry import Cluster
 
+Programs = Mapping[str, Path]
+"""Where each Kubernetes program and etcd are, by name."""
 
-def control_plane(cluster: Cluster, layout: Layout, binaries: Path) -> tuple[Component, ...]:
+
+def control_plane(cluster: Cluster, layout: Layout, programs: Programs) -> tuple[Component, ...]:
     """etcd and the API server first: the others wait for them."""
     pki, node = layout.pki, cluster.node_address
     return (
         Component(
             name="etcd",
             command=(
-                f"{binaries}/etcd",
+                str(programs["etcd"]),
                 f"--name={cluster.node_name}",
                 f"--data-dir={layout.directory}/etcd",
                 "--listen-client-urls=https://127.0.0.1:2379",
@@ -44,7 +48,7 @@ def control_plane(cluster: Cluster, layout: Layout, binaries: Path) -> tuple[Com
         Component(
             name="kube-apiserver",
             command=(
-                f"{binaries}/kube-apiserver",
+                str(programs["kube-apiserver"]),
                 f"--bind-address={node}",
                 f"--advertise-address={node}",
                 "--secure-port=6443",
@@ -94,7 +98,7 @@ def control_plane(cluster: Cluster, layout: Layout, binaries: Path) -> tuple[Com
     )
 
 
-def controllers(cluster: Cluster, layout: Layout, binaries: Path) -> tuple[Component, ...]:
+def controllers(cluster: Cluster, layout: Layout, programs: Programs) -> tuple[Component, ...]:
     """Controller manager and scheduler; nobody else runs, so neither elects a leader."""
     pki = layout.pki
     manager, scheduler = layout.client("controller-manager"), layout.client("scheduler")
@@ -102,7 +106,7 @@ def controllers(cluster: Cluster, layout: Layout, binaries: Path) -> tuple[Compo
         Component(
             name="kube-controller-manager",
             command=(
-                f"{binaries}/kube-controller-manager",
+                str(programs["kube-controller-manager"]),
                 f"--kubeconfig={manager}",
                 f"--authentication-kubeconfig={manager}",
                 f"--authorization-kubeconfig={manager}",
@@ -124,7 +128,7 @@ def controllers(cluster: Cluster, layout: Layout, binaries: Path) -> tuple[Compo
         Component(
             name="kube-scheduler",
             command=(
-                f"{binaries}/kube-scheduler",
+                str(programs["kube-scheduler"]),
                 f"--kubeconfig={scheduler}",
                 f"--authentication-kubeconfig={scheduler}",
                 f"--authorization-kubeconfig={scheduler}",
@@ -154,14 +158,14 @@ def containerd(layout: Layout) -> Component:
     )
 
 
-def workers(cluster: Cluster, layout: Layout, binaries: Path) -> tuple[Component, ...]:
+def workers(cluster: Cluster, layout: Layout, programs: Programs) -> tuple[Component, ...]:
     """kubelet, kube-proxy and the node agent."""
     package_root = Path(__file__).resolve().parents[2]
     return (
         Component(
             name="kubelet",
             command=(
-                f"{binaries}/kubelet",
+                str(programs["kubelet"]),
                 f"--config={layout.config}/kubelet.yaml",
                 f"--kubeconfig={layout.client('kubelet')}",
                 f"--hostname-override={cluster.node_name}",
@@ -177,7 +181,7 @@ def workers(cluster: Cluster, layout: Layout, binaries: Path) -> tuple[Component
         Component(
             name="kube-proxy",
             command=(
-                f"{binaries}/kube-proxy",
+                str(programs["kube-proxy"]),
                 f"--kubeconfig={layout.client('kube-proxy')}",
                 f"--hostname-override={cluster.node_name}",
                 f"--cluster-cidr={cluster.node_pods}",

@@ -13,7 +13,6 @@ import ipaddress
 import json
 import socket
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mlk8s.errors import LocalClusterError
@@ -27,7 +26,6 @@ WEB_NODE_PORT = 30080
 S3_NODE_PORT = 30333
 # A metric above any that a route for real use has: the guard decides only when nothing else does.
 GUARD_METRIC = 42_000_000
-IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 
 def _json(arguments: Sequence[str]) -> list[dict[str, Any]]:

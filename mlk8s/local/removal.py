@@ -7,12 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from mlk8s.errors import LocalClusterError
-from mlk8s.local import cgroups, network, registry
+from mlk8s.local import cgroups, machine, network, registry
 from mlk8s.local.namespaces import Namespaces
 from mlk8s.local.progress import SILENT, Progress
 from mlk8s.local.registry import Cluster
 from mlk8s.local.shell import system_error
-from mlk8s.local.starting import CNI_CACHE, check_machine
 
 
 def down(name: str, *, progress: Progress = SILENT) -> bool:
@@ -29,7 +28,7 @@ def down(name: str, *, progress: Progress = SILENT) -> bool:
     directory = registry.state_root() / name
     if cluster is None and not directory.exists():
         return False
-    check_machine()
+    machine.check()
     with (
         registry.cluster_lock(
             name, lambda: progress.message(f"another command works on '{name}': waiting")
@@ -51,25 +50,10 @@ def _remove(name: str, cluster: Cluster | None, directory: Path) -> None:
     left = cgroups.remove(f"mlk8s-{name}")
     if left:
         raise LocalClusterError(f"the control group {left[0]} cannot be removed", expected="no process in it")
-    shutil.rmtree(directory, ignore_errors=False)
+    if directory.exists():
+        shutil.rmtree(directory)
     if cluster is not None:
         others = [other for other in registry.clusters().values() if other.name != name]
-        _restore_forwarding(others)
         network.disconnect(cluster)
-        _remove_cni_directory(others)
+        machine.restore(others)
         registry.release(name)
-
-
-def _restore_forwarding(others: list[Cluster]) -> None:
-    note = registry.state_root() / "ip_forward"
-    if note.exists() and not any(other.egress for other in others):
-        network.IP_FORWARD.write_text(note.read_text())
-        note.unlink()
-
-
-def _remove_cni_directory(others: list[Cluster]) -> None:
-    note = registry.state_root() / "made-var-lib-cni"
-    if note.exists() and not others:
-        with suppress(OSError):  # somebody else put something there meanwhile
-            CNI_CACHE.rmdir()
-        note.unlink()

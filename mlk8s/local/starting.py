@@ -6,13 +6,12 @@ after a kill or a reboot, and changes its port.
 
 from __future__ import annotations
 
-import os
+import datetime
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlk8s.errors import LocalClusterError
-from mlk8s.local import cgroups, components, network, node, objects, pki, registry
+from mlk8s.local import cgroups, components, machine, network, node, objects, pki, registry
 from mlk8s.local.agent.api import Api, ApiError
 from mlk8s.local.handle import Local
 from mlk8s.local.namespaces import Namespaces, tail
@@ -24,14 +23,11 @@ from mlk8s.local.shell import run, system_error
 if TYPE_CHECKING:
     from mlk8s.local.images import Image
 
-CNI_CACHE = Path("/var/lib/cni")
-"""The CNI library's fixed place; inside the node it is the cluster's own directory."""
-
 
 def start(
     name: str,
     *,
-    binaries: Path,
+    programs: components.Programs,
     pause: Image,
     port: int = 8080,
     egress: bool = False,
@@ -42,7 +38,7 @@ def start(
 
     Args:
         name: of the cluster.
-        binaries: folder with etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy,
+        programs: etcd and the Kubernetes programs, by name.
         kubelet. pause: the image that holds a pod's namespaces open. port: of 127.0.0.1, for the Ingress; S3
         gets the next one. egress: give pods a way out of the machine. gpus: simulated GPUs that the node
         advertises.
@@ -52,84 +48,50 @@ def start(
         start.
     """
     registry.check_name(name)
-    check_machine()
+    machine.check()
     network.check_ports((port, port + 1))
     wanted = Cluster(name=name, port=port, egress=egress, gpus=gpus)
     with registry.cluster_lock(name, lambda: progress.message(f"another command works on '{name}': waiting")):
         cluster = registry.reserve(wanted, network.occupied)
         try:
-            return _start(cluster, binaries, pause, progress)
+            return _start(cluster, programs, pause, progress)
         except OSError as error:
             raise system_error(error, f"start the cluster '{name}'") from error
 
 
-def _start(cluster: Cluster, binaries: Path, pause: Image, progress: Progress) -> Local:
+def _start(cluster: Cluster, programs: components.Programs, pause: Image, progress: Progress) -> Local:
     layout, local = node.Layout(cluster.directory), Local(cluster)
     namespaces = Namespaces(layout.directory)
     with progress.step("Make certificates and configuration"):
+        machine.prepare(cluster)
+        machine.restore(registry.clusters().values())  # egress may have been given up
         layout.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         for directory in ("var-log", "var-cni", "log", "kubelet"):
             (layout.directory / directory).mkdir(exist_ok=True)
-        _make_cni_directory()
         pki.ensure(layout.pki, node.identities(cluster))
         node.write_configuration(cluster, layout, pause.reference)
     with progress.step("Make namespaces and network"):
         groups = cgroups.create(cluster.cgroup)
         holder = namespaces.open(node.mounts(layout), groups, cluster.node_name)
-        _forward(cluster)
         network.connect(cluster, holder, namespaces.inside())
 
-    def launch(*components: Component) -> None:
-        for component in components:
-            namespaces.start(component, holder, groups)
+    def launch(*wanted: Component) -> set[str]:
+        return {component.name for component in wanted if namespaces.start(component, holder, groups)}
 
     with progress.step("Start the control plane"):
-        launch(*components.control_plane(cluster, layout, binaries), components.containerd(layout))
+        launch(*components.control_plane(cluster, layout, programs), components.containerd(layout))
         api = local.api()
         _wait_for_api(api, namespaces)
-        launch(*components.controllers(cluster, layout, binaries))
+        launch(*components.controllers(cluster, layout, programs))
     with progress.step("Start the node"):
         _wait_for_containerd(namespaces)
         if pause.reference not in local.images():
             local.load_image(pause.archive)
         objects.install(api, cluster.node_name)
-        launch(*components.workers(cluster, layout, binaries))
-        _wait_for_node(api, cluster, namespaces)
+        since = time.time()
+        started = launch(*components.workers(cluster, layout, programs))
+        _wait_for_node(api, cluster, namespaces, since if "kubelet" in started else 0.0)
     return local
-
-
-def check_machine() -> None:
-    if os.geteuid() != 0:
-        raise LocalClusterError(
-            "the native local cluster needs root",
-            where=f"user id {os.geteuid()}",
-            expected="user id 0: it makes namespaces, mounts and network links of its own",
-            next_step="run the command with sudo, or use --driver kind with Docker",
-        )
-    if not Path("/proc/self/ns/pid").exists() or not Path("/proc/self/ns/net").exists():
-        raise LocalClusterError(
-            "this kernel has no PID or network namespaces", expected="CONFIG_PID_NS and CONFIG_NET_NS"
-        )
-    filesystems = Path("/proc/filesystems").read_text()
-    if "\toverlay\n" not in filesystems and run(["modprobe", "overlay"], check=False).returncode != 0:
-        raise LocalClusterError(
-            "this kernel has no overlay file system", where="/proc/filesystems", expected="CONFIG_OVERLAY_FS"
-        )
-
-
-def _make_cni_directory() -> None:
-    """Make the mount point that the node's private mount needs; remembered, so that `down` can remove it."""
-    if not CNI_CACHE.exists():
-        CNI_CACHE.mkdir(parents=True)
-        (registry.state_root() / "made-var-lib-cni").touch()
-
-
-def _forward(cluster: Cluster) -> None:
-    """With egress the machine must forward; what it did before is kept for `down`."""
-    note = registry.state_root() / "ip_forward"
-    if cluster.egress and network.IP_FORWARD.read_text().strip() == "0":
-        note.write_text("0\n")
-        network.IP_FORWARD.write_text("1\n")
 
 
 def _died(namespaces: Namespaces, names: tuple[str, ...]) -> None:
@@ -177,20 +139,15 @@ def _wait_for_containerd(namespaces: Namespaces, timeout: float = 30) -> None:
         time.sleep(0.1)
 
 
-def _wait_for_node(api: Api, cluster: Cluster, namespaces: Namespaces, timeout: float = 90) -> None:
-    """Wait for kubelet's own word of now (its lease), the Ready condition and the advertised GPUs."""
-    began, words = time.time(), "kubelet has not registered"
-    deadline = time.monotonic() + timeout
+def _wait_for_node(
+    api: Api, cluster: Cluster, namespaces: Namespaces, since: float, timeout: float = 90
+) -> None:
+    """Wait until kubelet has spoken after `since` (seconds of the clock), is Ready and has the GPUs."""
+    deadline, words = time.monotonic() + timeout, "kubelet has not registered the node"
     while time.monotonic() < deadline:
         try:
-            found = api.get(f"/api/v1/nodes/{cluster.node_name}")
-            conditions = {item["type"]: item for item in found["status"].get("conditions", [])}
-            ready = conditions.get("Ready", {})
-            words = ready.get("message", words)
-            advertised = int(found["status"].get("allocatable", {}).get("nvidia.com/gpu", "0"))
-            if ready.get("status") == "True" and advertised == cluster.gpus:
-                # the last thing that a first pod needs
-                api.get("/api/v1/namespaces/default/serviceaccounts/default")
+            words = _not_ready(api, cluster, since)
+            if not words:
                 return
         except ApiError as error:
             if error.status not in (0, 404):
@@ -198,7 +155,25 @@ def _wait_for_node(api: Api, cluster: Cluster, namespaces: Namespaces, timeout: 
         _died(namespaces, ("kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler", "agent"))
         time.sleep(0.1)
     raise LocalClusterError(
-        f"the node is not Ready after {time.time() - began:.0f} s: {words}",
+        f"the node is not Ready after {timeout:g} s: {words}",
         where=str(namespaces.logs / "kubelet.log"),
         next_step="read the log; 'mlk8s up' again continues",
     )
+
+
+def _not_ready(api: Api, cluster: Cluster, since: float) -> str:
+    """Why a first pod could not run yet, empty when it could."""
+    name = cluster.node_name
+    status = api.get(f"/api/v1/nodes/{name}")["status"]
+    lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}")
+    if datetime.datetime.fromisoformat(lease["spec"]["renewTime"]).timestamp() < since:
+        return "kubelet has not answered since it was started"  # what the status says is from before
+    ready: dict[str, str] = next(
+        (item for item in status.get("conditions", []) if item["type"] == "Ready"), {}
+    )
+    if ready.get("status") != "True":
+        return str(ready.get("message", "no Ready condition"))
+    if int(status.get("allocatable", {}).get("nvidia.com/gpu", "0")) != cluster.gpus:
+        return "the simulated GPUs are not advertised"
+    api.get("/api/v1/namespaces/default/serviceaccounts/default")
+    return ""
