@@ -149,6 +149,7 @@ def _library_entries(root: Path, requirements: str, work: Path) -> list[Entry]:
     for wheel in wheels.download(requirements, architecture()):
         for file in wheels.unpack(wheel, folder):
             file.chmod(0o644)
+    wheels.forget(requirements, architecture())
     baseimage.compile_python(root, work, [folder])
     return folder_entries(folder, f"/{_PACKAGES}")
 
