@@ -17,12 +17,17 @@ def one_line(error: BaseException) -> str:
         return f"{type(error).__name__}: {error}".replace("\n", " ")
     named = (("where", error.where), ("expected", error.expected), ("next", error.next_step))
     parts = [error.what.rstrip("."), *(f"{name}: {text}" for name, text in named if text)]
-    return "; ".join(parts).replace("\n", " ")
+    return " ".join("; ".join(parts).split())
 
 
 def tell_end(message: str) -> None:
-    """Write a message to stderr and to TERMINATION_LOG, by default /dev/termination-log."""
+    """Write a message to stderr and leave it as the termination message."""
     print(message, file=sys.stderr, flush=True)  # noqa: T201  the container's log
+    leave_message(message)
+
+
+def leave_message(message: str) -> None:
+    """Leave a message for Kubernetes: in TERMINATION_LOG, by default /dev/termination-log."""
     path = Path(os.environ.get("TERMINATION_LOG", "/dev/termination-log"))
     if not path.exists():  # not in a pod; Kubernetes makes the file
         return

@@ -1,0 +1,81 @@
+"""`python3 -m mlk8s.pipeline`: run the function, publish its result, say so in one JSON line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from types import FrameType
+
+from mlk8s.errors import Mlk8sError, SpecError, UsageError
+from mlk8s.pipeline.config import PipelineConfig
+from mlk8s.pipeline.source import UserError, call
+from mlk8s.pipeline.tables import parts, to_table
+from mlk8s.storage.artifacts import VersionExists
+from mlk8s.storage.credentials import StorageConfig
+from mlk8s.storage.datasets import DatasetRef, publish_dataset
+from mlk8s.storage.endings import leave_message, one_line, tell_end
+from mlk8s.storage.location import Location
+
+RETRY, USER_ERROR, TERMINATED = 1, 64, 143
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM came; no `except Exception` of the user's may swallow it."""
+
+
+def run(config: PipelineConfig) -> DatasetRef:
+    """Call the function and publish what it returns.
+
+    Raises:
+        UserError: the function or its result is wrong.
+        VersionExists: the version is there with other content.
+        StorageError: object storage refused or did not answer.
+    """
+    # Before the function, which may run long: without credentials all its work would be lost.
+    storage = StorageConfig.from_env() if Location.parse(config.output).scheme == "s3" else None
+    table = to_table(call(config.source, config.entry, config.parameters))
+    metadata = {"job": config.job, "entry": config.entry, "parameters": dict(config.parameters)}
+    return publish_dataset(
+        parts(table), config.output, version=config.version, metadata=metadata, config=storage
+    )
+
+
+def main() -> int:
+    """Run once; returns the exit code, see `mlk8s.pipeline`."""
+    signal.signal(signal.SIGTERM, _terminate)
+    started = time.monotonic()
+    try:
+        done = run(PipelineConfig.from_env(os.environ, datetime.now(UTC)))
+    except _TerminatedError:
+        tell_end("Terminated by SIGTERM; the version is there whole, or not at all")
+        return TERMINATED
+    except Mlk8sError as error:
+        no_retry = isinstance(error, (UserError, VersionExists, UsageError, SpecError))
+        leave_message(one_line(error))
+        print(str(error), file=sys.stderr, flush=True)  # noqa: T201  the container's log
+        return USER_ERROR if no_retry else RETRY
+    fields = done.manifest.fields
+    told = {
+        "event": "published" if done.created else "published_before",
+        "url": done.url,
+        "version": done.version,
+        "digest": done.digest,
+        "rows": fields["rows"],
+        "columns": len(fields["columns"]),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    print(json.dumps(told), flush=True)  # noqa: T201  what the caller reads from the log
+    leave_message(json.dumps(told))
+    return 0
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise _TerminatedError
+
+
+if __name__ == "__main__":
+    sys.exit(main())
