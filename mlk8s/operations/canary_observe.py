@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+import orjson
 
 from mlk8s.assess.split import Split, assess_split, samples_to_see
 from mlk8s.clients.inference import Inference
@@ -15,30 +18,45 @@ from mlk8s.errors import Mlk8sError
 FOLLOWS = 20.0
 """Seconds a controller may take to follow a change of an Ingress or of endpoints."""
 SETTLE = 3.0
-"""Seconds to wait where no difference can be seen: longer than the default throttle of the known controllers."""
+"""Seconds to wait where no difference can be seen: longer than the controllers' default throttles."""
 _ROUND = 0.3
-_PATH = "/v2"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Who answered: version and digest by the model's metadata; the digest tells equal versions apart."""
+
+    version: str | None
+    digest: str | None
+
+    def __str__(self) -> str:
+        if self.version is None:
+            return "something that is no model server"
+        return f"version {self.version}" + (f" ({self.digest[:19]})" if self.digest else "")
 
 
 class Observer:
-    """Asks the service through its Ingress and reads the X-Model-Version of the answers.
+    """Asks the service through its Ingress which model answers.
 
     Args:
         url: the service's address from outside; None where it is not known, and nothing can be seen.
         host: Host header of the Ingress rule.
+        model: name of the model.
         header: header that leads to the canary.
     """
 
-    def __init__(self, url: str | None, host: str | None, header: str) -> None:
-        self._client = Inference(url, host=host, timeout=5.0) if url else None
+    def __init__(self, url: str | None, host: str | None, model: str, header: str) -> None:
+        self._client = Inference(url, host=host, model=model, timeout=5.0) if url else None
+        self._path = f"/v2/models/{model}"
         self._header = header
-        self.stable: str | None = None
-        self.canary: str | None = None
+        self.stable: Seen | None = None
+        self.canary: Seen | None = None
 
     @property
     def sees(self) -> bool:
-        """Whether the two versions can be told apart from outside."""
-        return None not in (self.stable, self.canary) and self.stable != self.canary
+        """Whether the two models answer and can be told apart from outside."""
+        both = (self.stable, self.canary)
+        return self.stable != self.canary and all(one is not None and one.version is not None for one in both)
 
     def close(self) -> None:
         """Close the connections."""
@@ -46,7 +64,7 @@ class Observer:
             self._client.close()
 
     def learn(self, *, check: Callable[[], None], timeout: float = FOLLOWS) -> str | None:
-        """Learn which versions the header's two values lead to.
+        """Learn which models the header's two values lead to.
 
         Args:
             check: called each round; raises to stop.
@@ -67,14 +85,13 @@ class Observer:
             else:
                 if self.sees:
                     return None
-                who = f"version {self.stable}" if self.stable else "something that is no model server"
-                cause = f"{self._header}: always and never are both answered by {who}"
+                cause = f"{self._header}: always is answered by {self.canary}, never by {self.stable}"
             if time.monotonic() > end:
                 return cause
             time.sleep(_ROUND)
 
     def split(self, weight: int, *, check: Callable[[], None], timeout: float = FOLLOWS) -> Split | None:
-        """Count answers until they fit the weight; return the last count, or None where nothing can be seen."""
+        """Count answers until they fit the weight; return the last count, None where nothing can be seen."""
         if not self.sees:
             return None
         requests = 100 if weight in (0, 100) else max(200, min(1000, 1000 // weight))
@@ -116,27 +133,44 @@ class Observer:
             check()
             time.sleep(_ROUND)
 
-    def _ask(self, value: str) -> str | None:
+    def _ask(self, value: str | None = None) -> Seen:
         if self._client is None:
-            return None
-        return self._client.request("GET", _PATH, headers={self._header: value}).model_version
+            return Seen(None, None)
+        headers = {self._header: value} if value else None
+        answer = self._client.request("GET", self._path, headers=headers)
+        if answer.status != 200 or answer.model_version is None:
+            return Seen(answer.model_version, None)
+        return Seen(answer.model_version, _digest(answer.body))
 
-    def _count(self, requests: int) -> Counter[str | None]:
-        """Return how many of the requests each version answered; one that got no answer counts for None."""
-        counted: Counter[str | None] = Counter()
-        for _ in range(requests if self._client else 0):
+    def _count(self, requests: int) -> Counter[Seen | None]:
+        """Return how many of the requests each model answered; one that got no answer counts for None."""
+        counted: Counter[Seen | None] = Counter()
+        for _ in range(requests):
             try:
-                counted[self._client.request("GET", _PATH).model_version] += 1  # type: ignore[union-attr]
+                counted[self._ask()] += 1
             except Mlk8sError:
                 counted[None] += 1
         return counted
 
 
-def address(ingress: dict[str, Any], ingress_url: str | None) -> tuple[str | None, str | None]:
-    """Return URL and Host header of a service's Ingress as seen from here."""
-    rule = ingress["spec"]["rules"][0]
-    host = rule.get("host")
-    path = str(rule["http"]["paths"][0]["path"]).rstrip("/")
+def _digest(metadata: bytes) -> str | None:
+    try:
+        return str(orjson.loads(metadata)["parameters"]["digest"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None  # another server of the same protocol
+
+
+def address(rule: dict[str, Any] | None, path: str, ingress_url: str | None) -> tuple[str | None, str | None]:
+    """Return URL and Host header of a service as seen from here.
+
+    Args:
+        rule: the rule of its Ingress; None where it is reached by an HTTPRoute.
+        path: its path, where there is no rule.
+        ingress_url: address of the way in; None where it is not known.
+    """
+    host = None
+    if rule is not None:
+        host, path = rule.get("host"), str(rule["http"]["paths"][0]["path"])
     if ingress_url is None or not urlsplit(ingress_url).hostname:
         return None, host
-    return ingress_url.rstrip("/") + path, host
+    return ingress_url.rstrip("/") + path.rstrip("/"), host

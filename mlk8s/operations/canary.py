@@ -1,0 +1,235 @@
+"""A second version beside the first: start, weight, status, promote, roll back; no request is lost.
+
+The order of the steps is what keeps it so:
+
+* start:    objects with weight 0 → pods ready → the controller seen to honour the canary → weight → split seen
+* promote:  service gets the model, no old pod going before a new one answers → weight 0 → rule gone → pods gone
+* rollback: weight 0, seen → the service's own model back, if a promotion had begun → rule gone → pods gone
+
+Each phase is written down on the stable Deployment before it begins and may be repeated, so that any process
+can go on where another one was killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mlk8s.assess.canary import CanaryStatus, Verb
+from mlk8s.clients.cluster import Cluster
+from mlk8s.clients.platform import Platform
+from mlk8s.clients.traffic import find_controller, require_canary
+from mlk8s.errors import Conflict, Mlk8sError, RolledBack, UsageError
+from mlk8s.operations import canary_state
+from mlk8s.operations.canary_look import KINDS, lease_name, look
+from mlk8s.operations.canary_work import CanaryWork
+from mlk8s.operations.lease import OperatorLease
+from mlk8s.operations.preflight import require_permissions
+from mlk8s.spec.canary import Canary
+
+__all__ = ["CanaryStatus", "promote", "rollback", "set_weight", "start", "status"]
+
+Say = Callable[[str], None]
+
+
+def start(
+    cluster: Cluster,
+    platform: Platform,
+    name: str,
+    namespace: str,
+    canary: Canary,
+    *,
+    timeout: float = 120.0,
+    say: Say = print,
+) -> CanaryStatus:
+    """Start a canary of a service and give it its weight once its pods are ready.
+
+    A start that was cut off is repeated by the same call.
+
+    Args:
+        timeout: seconds until its pods must be ready; a known cause ends the wait earlier.
+
+    Returns:
+        The canary's status with the observed split.
+
+    Raises:
+        NotFound: no such service.
+        Conflict: another canary runs, another process works on it, or its names are taken.
+        Rejected: the ingress controller would ignore it; nothing was made.
+        RolledBack: its pods never became ready, or the controller did not lead to it; it was removed, and its
+            weight was 0 all the time.
+    """
+    require_permissions(cluster, namespace, ("Lease", "Ingress", *KINDS), ("Pod", "ReplicaSet"))
+    with _lease(cluster, name, namespace, "canary start", say) as lease:
+        work = CanaryWork(cluster, platform, name, namespace, lease, say)
+        _refuse_other(work, canary)
+        work.require_route()
+        if work.rule.kind == "Ingress":
+            controller = find_controller(cluster, work.ingress_class)
+            require_canary(controller)
+            say(f"{name}: {controller.reason}")
+        work.require_stable_ready()
+        work.require_free_names(canary)
+        record = work.write(canary_state.new(work.with_digest(canary)))
+        try:
+            work.apply_canary(weight=0)
+            say(f"{name}: canary {canary.model} applied with weight 0")
+            work.wait_canary(timeout)
+            work.require_honoured()
+        except KeyboardInterrupt:
+            say(f"{name}: the canary stays, with weight 0; the same start goes on, a rollback removes it")
+            raise
+        except Conflict:
+            raise  # somebody else works on it now: undoing would destroy their work
+        except Mlk8sError as error:
+            _undo(work)
+            raise RolledBack(
+                f"the canary of {name} was removed: {error.what}",
+                where=error.where,
+                expected=error.expected,
+                next_step=error.next_step or f"its weight was 0 all the time; {work.stable.model} serves",
+            ) from error
+        if record.weight:
+            work.set_weight(record.weight)
+        work.write(record, phase="running")
+        split = work.observe(record.weight)
+    return replace(look(cluster, name, namespace), split=split)
+
+
+def status(cluster: Cluster, platform: Platform, name: str, namespace: str) -> CanaryStatus:  # noqa: ARG001
+    """Return what the cluster holds of a service's canary; every difference from its record is in the notes.
+
+    Raises:
+        NotFound: no such service.
+    """
+    return look(cluster, name, namespace)
+
+
+def set_weight(
+    cluster: Cluster,
+    platform: Platform,
+    name: str,
+    namespace: str,
+    weight: int,
+    *,
+    force: bool = False,
+    say: Say = print,
+) -> CanaryStatus:
+    """Change a running canary's share of the requests, and look whether the controller follows.
+
+    Args:
+        weight: percent, 0 to 100.
+        force: take the weight over from whoever else set it.
+
+    Raises:
+        UsageError: weight out of range, or there is no canary.
+        Conflict: somebody else set the weight meanwhile; names the field and its owner.
+    """
+    if not 0 <= weight <= 100:
+        raise UsageError(f"weight {weight}", expected="0 to 100 percent")
+    with _lease(cluster, name, namespace, "canary weight", say) as lease:
+        work = CanaryWork(cluster, platform, name, namespace, lease, say)
+        record = work.require("weight")
+        work.observer.learn(check=lease.check, timeout=3.0)
+        work.set_weight(weight, force=force)
+        work.write(record, weight=weight)
+        split = work.observe(weight)
+    return replace(look(cluster, name, namespace), split=split)
+
+
+def promote(
+    cluster: Cluster,
+    platform: Platform,
+    name: str,
+    namespace: str,
+    *,
+    timeout: float = 180.0,
+    say: Say = print,
+) -> CanaryStatus:
+    """Make the canary's model the service's model, then remove the canary.
+
+    A promotion that was cut off is finished by the same call, from any process.
+
+    Args:
+        timeout: seconds until the service's pods must have rolled over.
+
+    Raises:
+        UsageError: there is no canary, or it was rolled back or never started.
+        Conflict: another process works on it, or none of its pods is ready.
+        RolloutFailed, WaitTimeout: the service's new pods do not become ready; its old ones and the canary go
+            on serving, and `rollback` undoes the rest.
+    """
+    with _lease(cluster, name, namespace, "canary promote", say) as lease:
+        work = CanaryWork(cluster, platform, name, namespace, lease, say)
+        record = work.require("promote")
+        if record.phase == "running":
+            work.require_canary_ready()
+            record = work.write(
+                record, phase="promoting", previous=work.stable.model, previous_digest=work.stable.digest
+            )
+        work.apply_stable(record.model, record.digest, timeout)
+        work.remove_traffic()
+        work.remove_canary()
+        work.clear()
+        say(f"{name}: {record.model} has all requests; the canary is gone")
+    return look(cluster, name, namespace)
+
+
+def rollback(
+    cluster: Cluster,
+    platform: Platform,
+    name: str,
+    namespace: str,
+    *,
+    timeout: float = 120.0,
+    say: Say = print,
+) -> CanaryStatus:
+    """Take the canary's traffic away, then the canary; the service goes back to what it was before.
+
+    A rollback that was cut off is finished by the same call, from any process, and one without a canary only
+    says so.
+
+    Args:
+        timeout: seconds until the service's own model must be back, where a promotion had begun.
+
+    Raises:
+        Conflict: another process works on it.
+    """
+    with _lease(cluster, name, namespace, "canary rollback", say) as lease:
+        work = CanaryWork(cluster, platform, name, namespace, lease, say)
+        if work.record is None and look(cluster, name, namespace).phase == "none":
+            say(f"{name}: there is no canary")
+            return look(cluster, name, namespace)
+        _undo(work, timeout)
+        say(f"{name}: {work.stable.model} has all requests; the canary is gone")
+    return look(cluster, name, namespace)
+
+
+def _undo(work: CanaryWork, timeout: float = 120.0) -> None:
+    record = work.record
+    if record is not None:
+        record = work.write(record, phase="rolling-back")
+    work.remove_traffic(observe=True)
+    if record is not None and record.previous is not None:
+        work.apply_stable(record.previous, record.previous_digest, timeout)
+    work.remove_canary()
+    work.clear()
+
+
+def _refuse_other(work: CanaryWork, canary: Canary) -> None:
+    """Let a start that was cut off be repeated, and no other."""
+    record = work.record
+    if record is not None and not (record.phase == "starting" and record.model == canary.model):
+        canary_state.refuse_while_running(work.deployment)
+    verb: Verb = "start"
+    allowed = look(work.cluster, work.name, work.namespace).allowed
+    if verb not in allowed:
+        raise Conflict(
+            f"{work.name} has objects of a canary that nobody recorded",
+            where=f"namespace {work.namespace}",
+            next_step=f"`mlk8s canary rollback {work.name}` removes them",
+        )
+
+
+def _lease(cluster: Cluster, name: str, namespace: str, purpose: str, say: Say) -> OperatorLease:
+    return OperatorLease(cluster, lease_name(name), namespace, purpose=f"{purpose} {name}", say=say)

@@ -1,0 +1,88 @@
+"""What the cluster holds of a canary, read anew by any process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlk8s.assess.canary import CanaryFacts, CanaryStatus, assess_canary
+from mlk8s.clients.cluster import Cluster
+from mlk8s.errors import NotFound
+from mlk8s.operations import canary_state
+from mlk8s.operations.lease import holder
+from mlk8s.render.canary import GatewayRule, IngressRule, TrafficRule
+from mlk8s.render.common import INSTANCE, MANAGED_BY, MANAGER, NAME, TRACK, Identity
+from mlk8s.render.stored import stored_spec
+
+KINDS = ("Deployment", "PodDisruptionBudget", "Service", "ConfigMap", "ServiceAccount")
+"""What a canary is made of beside its traffic rule, in the order in which it goes: pods first."""
+_ROUTE = GatewayRule.kind
+
+
+def lease_name(service: str) -> str:
+    """Return the name of the Lease that guards a service's canary."""
+    return f"mlk8s-canary-{service}"
+
+
+def selector(service: str) -> str:
+    """Return the label selector of a canary's objects, and of nobody else's."""
+    labels = {
+        NAME: service,
+        INSTANCE: Identity(service, "canary").instance,
+        MANAGED_BY: MANAGER,
+        TRACK: "canary",
+    }
+    return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
+def look(cluster: Cluster, name: str, namespace: str) -> CanaryStatus:
+    """Return the status of a service's canary.
+
+    Raises:
+        NotFound: no such service.
+        Conflict: its record cannot be read.
+    """
+    deployment = cluster.get("Deployment", name, namespace)
+    spec = stored_spec(deployment)
+    instance = Identity(name, "canary").instance
+    rule = traffic_rule(cluster, name, namespace)
+    live = cluster.find(rule.kind, name if rule.kind == _ROUTE else instance, namespace)
+    pods = _canary_deployment(cluster, name, namespace)
+    weight = rule.weight(live) if live is not None else None
+    leftovers = [f"Deployment {instance}"] if pods is not None else []
+    if weight is not None:
+        leftovers.append(f"{rule.kind.rpartition('/')[2]} {instance}")
+    return assess_canary(
+        CanaryFacts(
+            service=name,
+            stable_model=spec.model if spec is not None else None,
+            record=canary_state.read(deployment),
+            pods=None if pods is None else int(pods["spec"].get("replicas", 1)),
+            ready=None if pods is None else int((pods.get("status") or {}).get("readyReplicas") or 0),
+            weight=weight,
+            leftovers=leftovers,
+            operator=holder(cluster, lease_name(name), namespace),
+        )
+    )
+
+
+def ready_pods(cluster: Cluster, name: str, namespace: str) -> int:
+    """Return how many of the canary's pods are ready."""
+    found = _canary_deployment(cluster, name, namespace)
+    return int(((found or {}).get("status") or {}).get("readyReplicas") or 0)
+
+
+def traffic_rule(cluster: Cluster, name: str, namespace: str) -> TrafficRule:
+    """Return how the service's traffic is shared: by its HTTPRoute where it has one, else by an Ingress."""
+    try:
+        route = cluster.find(_ROUTE, name, namespace)
+    except NotFound:
+        route = None
+    if route is None:
+        return IngressRule()
+    parent = route["spec"]["parentRefs"][0]
+    return GatewayRule(f"{parent.get('namespace', namespace)}/{parent['name']}")
+
+
+def _canary_deployment(cluster: Cluster, name: str, namespace: str) -> dict[str, Any] | None:
+    found = cluster.list("Deployment", namespace, labels=selector(name))
+    return found[0] if found else None

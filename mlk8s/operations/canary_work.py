@@ -1,0 +1,297 @@
+"""The steps that canary operations are made of; each may be repeated, and each needs the Lease."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from mlk8s.assess.canary import CanaryRecord, Phase, Verb
+from mlk8s.assess.split import Split
+from mlk8s.clients.cluster import Cluster
+from mlk8s.clients.platform import Platform
+from mlk8s.errors import Conflict, Rejected, UsageError
+from mlk8s.operations import canary_state
+from mlk8s.operations.apply import apply_all, refuse_foreign
+from mlk8s.operations.canary_look import KINDS, look, ready_pods, selector, traffic_rule
+from mlk8s.operations.canary_observe import FOLLOWS, Observer, address
+from mlk8s.operations.deploy import release
+from mlk8s.operations.facts import render_facts
+from mlk8s.operations.lease import OperatorLease
+from mlk8s.operations.model import with_digest
+from mlk8s.operations.waiting import wait_rollout
+from mlk8s.render.canary import DEFAULT_HEADER, GatewayRule, canary_spec, promoted_spec, render_canary
+from mlk8s.render.common import Identity
+from mlk8s.render.stored import stored_spec
+from mlk8s.spec.canary import Canary
+from mlk8s.spec.service import ModelService
+
+
+class CanaryWork:
+    """One operation on the canary of one service, under its Lease.
+
+    Raises:
+        NotFound: no such service.
+        Conflict: the service was not deployed by mlk8s, or its record cannot be read.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        platform: Platform,
+        name: str,
+        namespace: str,
+        lease: OperatorLease,
+        say: Callable[[str], None],
+    ) -> None:
+        self.cluster, self.platform = cluster, platform
+        self.name, self.namespace = name, namespace
+        self.lease, self.say = lease, say
+        self.deployment = cluster.get("Deployment", name, namespace)
+        self.record = canary_state.read(self.deployment)
+        self.facts = render_facts(platform, namespace)
+        self.rule = traffic_rule(cluster, name, namespace)
+        spec = stored_spec(self.deployment)
+        if spec is None:
+            raise Conflict(
+                f"Deployment {name} was not deployed by mlk8s",
+                where=f"namespace {namespace}",
+                expected="a service with its spec in the annotation mlk8s.dev/spec",
+                next_step="deploy it with mlk8s, or choose a service that `mlk8s status` lists",
+            )
+        self.stable: ModelService = spec
+
+    # --- what must hold ------------------------------------------------------------------------------
+
+    def require(self, verb: Verb) -> CanaryRecord:
+        """Return the record when it allows the verb.
+
+        Raises:
+            UsageError: there is no canary, or its phase does not allow it; names what is allowed.
+        """
+        if self.record is None:
+            raise UsageError(
+                f"{self.name} has no canary",
+                where=f"namespace {self.namespace}",
+                next_step=f"`mlk8s canary start {self.name} --model s3://... --weight 10`",
+            )
+        allowed = look(self.cluster, self.name, self.namespace).allowed
+        if verb not in allowed:
+            raise UsageError(
+                f"{verb} is not possible: the canary of {self.name} is {self.record.phase.replace('-', ' ')}",
+                where=f"namespace {self.namespace}",
+                expected=f"one of: {', '.join(allowed)}",
+            )
+        return self.record
+
+    @property
+    def ingress_class(self) -> str | None:
+        """Class of the service's live Ingress; None where it has none."""
+        ingress = self.cluster.find("Ingress", self.name, self.namespace)
+        name = ingress["spec"].get("ingressClassName") if ingress is not None else None
+        return None if name is None else str(name)
+
+    def with_digest(self, canary: Canary) -> Canary:
+        """Return the canary with its model's digest, where the storage can be read from here.
+
+        Raises:
+            StorageError: the model is not there, or its digest differs.
+        """
+        spec = canary_spec(self.stable, canary)
+        found = with_digest(self.cluster, self.platform, spec, self.namespace, self.say)
+        filled: Canary = canary.replace(digest=found.digest)
+        return filled
+
+    def require_route(self) -> None:
+        """Refuse a service that is not reached from outside.
+
+        Raises:
+            UsageError: it has no route.
+        """
+        if self.stable.route is None:
+            raise UsageError(
+                f"{self.name} has no route, so there is no traffic to share",
+                where=f"Deployment {self.namespace}/{self.name}",
+                next_step="deploy it with route=Route()",
+            )
+
+    def require_stable_ready(self) -> None:
+        """Refuse to begin while the service itself does not serve.
+
+        Raises:
+            Conflict: none of its pods is ready.
+        """
+        if not (self.deployment.get("status") or {}).get("readyReplicas"):
+            raise Conflict(
+                f"none of the pods of {self.name} is ready",
+                where=f"Deployment {self.namespace}/{self.name}",
+                expected="a service that serves before a second version gets any of its requests",
+                next_step=f"`mlk8s why {self.name}`",
+            )
+
+    def require_free_names(self, canary: Canary) -> None:
+        """Refuse to write over objects that are not this service's canary.
+
+        Raises:
+            Conflict: names the object and its owner.
+        """
+        own = [item for item in self._render(canary, 0) if item["metadata"]["name"] != self.name]
+        refuse_foreign(self.cluster, own)
+
+    def require_canary_ready(self) -> None:
+        """Refuse to promote what does not serve.
+
+        Raises:
+            Conflict: none of the canary's pods is ready.
+        """
+        if not ready_pods(self.cluster, self.name, self.namespace):
+            raise Conflict(
+                f"none of the pods of the canary of {self.name} is ready",
+                where=f"Deployment {self.namespace}/{Identity(self.name, 'canary').instance}",
+                expected="a canary that serves before it gets all requests",
+                next_step=f"`mlk8s canary rollback {self.name}`, or look at its pods",
+            )
+
+    def require_honoured(self) -> None:
+        """See that the header leads to the canary, while its weight is still 0.
+
+        Raises:
+            Rejected: the Ingress answers, and the canary is not reached.
+        """
+        cause = self.observer.learn(check=self.lease.check)
+        if cause is None:
+            self.say(f"{self.name}: the controller honours the canary: {self.observer.canary} by header")
+        elif self.observer.stable is None:
+            self.say(f"{self.name}: not seen from here whether the controller honours the canary: {cause}")
+        else:
+            raise Rejected(
+                f"the ingress controller does not lead to the canary: {cause}",
+                where=self.rule.kind.rpartition("/")[2],
+                next_step="`mlk8s doctor` shows the controller and whether it honours canaries",
+            )
+
+    # --- the record ----------------------------------------------------------------------------------
+
+    def write(self, record: CanaryRecord, *, phase: Phase | None = None, **changes: Any) -> CanaryRecord:
+        """Write the record down before the step that it tells of."""
+        self.lease.check()
+        self.record = canary_state.write(
+            self.cluster, self.name, self.namespace, record, phase=phase, **changes
+        )
+        return self.record
+
+    def clear(self) -> None:
+        """Remove the record: there is no canary any more."""
+        self.lease.check()
+        canary_state.clear(self.cluster, self.name, self.namespace)
+        self.record = None
+
+    # --- the steps -----------------------------------------------------------------------------------
+
+    @cached_property
+    def observer(self) -> Observer:
+        """What looks through the Ingress."""
+        ingress = self.cluster.find("Ingress", self.name, self.namespace)
+        path = None if self.stable.route is None else self.stable.route.path
+        found = (ingress["spec"]["rules"][0] if ingress else None, path or f"/{self.namespace}/{self.name}")
+        url, host = address(*found, self.platform.ingress_url)
+        header = self.record.header if self.record is not None else None
+        return Observer(url, host, self.name, header or DEFAULT_HEADER)
+
+    def apply_canary(self, weight: int) -> None:
+        """Apply every object of the canary, its traffic rule last."""
+        self.lease.check()
+        apply_all(self.cluster, self._render(self._canary, weight), say=self.say)
+
+    def wait_canary(self, timeout: float) -> None:
+        """Wait until the canary's pods are ready.
+
+        Raises:
+            RolloutFailed, WaitTimeout: they are not, with the cause where there is one.
+        """
+        wait_rollout(
+            self.cluster, Identity(self.name, "canary").instance, self.namespace,
+            timeout=timeout, say=self.say, check=self.lease.check,
+        )  # fmt: skip
+
+    def set_weight(self, weight: int, *, force: bool = False) -> None:
+        """Write the weight into the traffic rule.
+
+        Raises:
+            Conflict: somebody else set it, and not `force`.
+        """
+        self.lease.check()
+        manifest = self.rule.split(self.stable, self._canary, self.facts, weight)
+        try:
+            self.cluster.apply(manifest, force=force)
+        except Conflict as error:
+            error.next_step = "look who set it; force=True (--force) takes it over, a rollback sets it to 0"
+            raise
+        self.say(f"{self.name}: weight {weight}")
+
+    def observe(self, weight: int) -> Split | None:
+        """Return the observed split after a change of the weight, and say it."""
+        split = self.observer.split(weight, check=self.lease.check)
+        self.say(f"{self.name}: {split}" if split else f"{self.name}: the split cannot be seen from here")
+        return split
+
+    def remove_traffic(self, *, observe: bool = False) -> None:
+        """Lead all requests to the service: weight 0, seen where it can be, then the rule goes."""
+        self.lease.check()
+        live = self.cluster.find(self.rule.kind, self._rule_name, self.namespace)
+        had = self.rule.weight(live) if live else None
+        if had and self.record is not None:
+            if observe and ready_pods(self.cluster, self.name, self.namespace):
+                self.observer.learn(check=self.lease.check, timeout=3.0)
+            self.set_weight(0, force=True)
+            if self.observer.gone(had, check=self.lease.check) is False:
+                self.say(f"{self.name}: the canary was still reached {FOLLOWS:g} s after weight 0; going on")
+        self.lease.check()
+        whole = self.rule.whole(self.stable, self.facts)
+        if whole is None:
+            self.cluster.delete(self.rule.kind, self._rule_name, self.namespace)
+        else:
+            self.cluster.apply(whole, force=True)
+        if had is not None:
+            self.say(f"{self.name}: no request is led to the canary")
+
+    def remove_canary(self) -> None:
+        """Delete what is left of the canary; its pods answer what still reaches them before they end."""
+        self.lease.check()
+        for kind in KINDS:
+            for item in self.cluster.list(kind, self.namespace, labels=selector(self.name)):
+                self.cluster.delete(kind, item["metadata"]["name"], self.namespace)
+
+    def apply_stable(self, model: str, digest: str | None, timeout: float) -> None:
+        """Give the service a model and wait until all its pods have it.
+
+        Raises:
+            RolloutFailed, WaitTimeout: the new pods do not become ready; the old ones serve.
+        """
+        self.lease.check()
+        self.stable = promoted_spec(self.stable, model, digest)
+        live = self.cluster.get("Deployment", self.name, self.namespace)
+        release(
+            self.cluster, self.platform, self.stable, live,
+            wait=False, timeout=timeout, say=self.say, started=time.monotonic(),
+        )  # fmt: skip
+        wait_rollout(
+            self.cluster, self.name, self.namespace, timeout=timeout, say=self.say, check=self.lease.check,
+            undo=f"`mlk8s canary rollback {self.name}` goes back to it",
+        )  # fmt: skip
+
+    # --- details -------------------------------------------------------------------------------------
+
+    @property
+    def _canary(self) -> Canary:
+        if self.record is None:
+            raise AssertionError("a canary is rendered from its record")
+        return canary_state.spec(self.record)
+
+    @property
+    def _rule_name(self) -> str:
+        return self.name if isinstance(self.rule, GatewayRule) else Identity(self.name, "canary").instance
+
+    def _render(self, canary: Canary, weight: int) -> list[dict[str, Any]]:
+        return render_canary(self.stable, canary, self.facts, weight=weight, rule=self.rule)
