@@ -102,6 +102,20 @@ def new_pods(facts: RolloutFacts) -> list[Object]:
     return [pod for pod in facts.pods if _hash(pod) == wanted and wanted and not terminating(pod)]
 
 
+def stuck_pods(facts: RolloutFacts) -> list[tuple[Object, Cause]]:
+    """Return the pods of the current revision that have failed for sure, with the cause.
+
+    Their back-off may last minutes after the fault is gone: a new pod in their place starts at once. A pod
+    that only waits for a node is not among them.
+    """
+    found = []
+    for pod in new_pods(facts):
+        cause = None if is_true(pod, "Ready") else pod_cause(pod, facts.events, facts.now)
+        if cause is not None and cause.certain and cause.kind != "Unschedulable":
+            found.append((pod, cause))
+    return found
+
+
 def old_version(facts: RolloutFacts) -> str | None:
     """Return what still serves of the version before, in words; None where nothing does."""
     new = new_replica_set(facts)

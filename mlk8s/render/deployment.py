@@ -64,7 +64,7 @@ def config_map(spec: ModelService, facts: RenderFacts, identity: Identity) -> Ma
         "BASE_PATH": "" if path == "/" else path,
         "SERVICE_ENDPOINT": f"http://{identity.instance}.{facts.namespace}.svc:{PORT}",
         "MAX_IN_FLIGHT": str(spec.max_in_flight),
-        "REQUEST_TIMEOUT": f"{spec.request_timeout:g}",
+        "SHUTDOWN_SECONDS": f"{spec.request_timeout:g}",
     }
     if spec.digest is not None:
         data["MODEL_DIGEST"] = spec.digest

@@ -78,9 +78,13 @@ def render_job(spec: FeatureJob, facts: RenderFacts) -> list[Manifest]:
     labels = {**job_labels(spec), SPEC_HASH: spec_hash(spec, facts)}
     if spec.version is not None:
         labels[VERSION] = label_value(spec.version)
-    body = {**_job_spec(spec, facts, labels), "ttlSecondsAfterFinished": ceil(spec.ttl_after_finished)}
-    job = manifest("batch/v1", "Job", job_name(spec, facts), facts.namespace, labels, spec=body)
-    return [*_around(spec, facts), job]
+    source = job_name(spec, facts)
+    body = {
+        **_job_spec(spec, facts, labels, source),
+        "ttlSecondsAfterFinished": ceil(spec.ttl_after_finished),
+    }
+    job = manifest("batch/v1", "Job", source, facts.namespace, labels, spec=body)
+    return [*_around(spec, facts, source), job]
 
 
 def render_cron_job(spec: FeatureCronJob, facts: RenderFacts) -> list[Manifest]:
@@ -95,7 +99,8 @@ def render_cron_job(spec: FeatureCronJob, facts: RenderFacts) -> list[Manifest]:
     job = spec.job
     labels = job_labels(job)
     run_labels = {**labels, SPEC_HASH: spec_hash(job, facts)}
-    template = {"metadata": {"labels": run_labels}, "spec": _job_spec(job, facts, run_labels)}
+    source = f"{job.name}-source-{digest(job.source)}"
+    template = {"metadata": {"labels": run_labels}, "spec": _job_spec(job, facts, run_labels, source)}
     body = {
         "schedule": spec.schedule,
         "timeZone": spec.time_zone,
@@ -107,12 +112,12 @@ def render_cron_job(spec: FeatureCronJob, facts: RenderFacts) -> list[Manifest]:
         "jobTemplate": template,
     }
     return [
-        *_around(job, facts),
+        *_around(job, facts, source),
         manifest("batch/v1", "CronJob", job.name, facts.namespace, labels, spec=body),
     ]
 
 
-def _around(spec: FeatureJob, facts: RenderFacts) -> list[Manifest]:
+def _around(spec: FeatureJob, facts: RenderFacts, source: str) -> list[Manifest]:
     labels = job_labels(spec)
     account = manifest(
         "v1", "ServiceAccount", _account(spec), facts.namespace, labels, automountServiceAccountToken=False
@@ -120,7 +125,7 @@ def _around(spec: FeatureJob, facts: RenderFacts) -> list[Manifest]:
     config = manifest(
         "v1",
         "ConfigMap",
-        _config_name(spec),
+        source,
         facts.namespace,
         labels,
         immutable=True,
@@ -142,10 +147,6 @@ def _account(spec: FeatureJob) -> str:
     return f"{spec.name}-pipeline"
 
 
-def _config_name(spec: FeatureJob) -> str:
-    return f"{spec.name}-source-{digest(spec.source)}"
-
-
 def _image(spec: FeatureJob, facts: RenderFacts) -> str:
     return needed(spec.image or facts.pipeline_image, "a pipeline image", "image")
 
@@ -154,7 +155,7 @@ def _endpoint(spec: FeatureJob, facts: RenderFacts) -> str:
     return needed(spec.storage_endpoint or facts.storage_endpoint, "the object storage", "storage_endpoint")
 
 
-def _job_spec(spec: FeatureJob, facts: RenderFacts, labels: dict[str, str]) -> Manifest:
+def _job_spec(spec: FeatureJob, facts: RenderFacts, labels: dict[str, str], source: str) -> Manifest:
     """Return what a Job and a CronJob's template share.
 
     An error in the user's function fails the Job at once; a pod lost to a drain or an eviction does not
@@ -175,12 +176,12 @@ def _job_spec(spec: FeatureJob, facts: RenderFacts, labels: dict[str, str]) -> M
         "parallelism": 1,
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {"rules": rules},
-        "template": {"metadata": {"labels": labels}, "spec": _pod(spec, facts)},
+        "template": {"metadata": {"labels": labels}, "spec": _pod(spec, facts, source)},
     }
 
 
-def _pod(spec: FeatureJob, facts: RenderFacts) -> Manifest:
-    config = {"name": "source", "configMap": {"name": _config_name(spec), "defaultMode": 0o444}}
+def _pod(spec: FeatureJob, facts: RenderFacts, source: str) -> Manifest:
+    config = {"name": "source", "configMap": {"name": source, "defaultMode": 0o444}}
     return {
         "restartPolicy": "Never",
         "serviceAccountName": _account(spec),

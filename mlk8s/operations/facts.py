@@ -1,0 +1,29 @@
+"""From what a cluster's platform offers to what rendering must know."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from mlk8s.clients.platform import Platform
+from mlk8s.render.facts import RenderFacts
+
+
+def render_facts(platform: Platform, namespace: str) -> RenderFacts:
+    """Return the facts for manifests in one namespace."""
+    return RenderFacts(
+        namespace=namespace,
+        ingress_class=platform.ingress_class,
+        storage_endpoint=platform.s3_endpoint,
+        server_image=platform.server_image,
+        pipeline_image=platform.pipeline_image,
+        ingress_namespace=platform.ingress_namespace,
+        prometheus_namespace=platform.prometheus_namespace,
+        storage_namespace=_namespace_of(platform.s3_endpoint),
+        ingress_url=platform.ingress_url,
+    )
+
+
+def _namespace_of(endpoint: str | None) -> str | None:
+    """Return the namespace in a Service's address, http://NAME.NAMESPACE.svc:PORT; None for any other."""
+    parts = (urlsplit(endpoint).hostname or "").split(".") if endpoint else []
+    return parts[1] if len(parts) >= 3 and parts[2] == "svc" else None

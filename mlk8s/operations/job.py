@@ -1,0 +1,341 @@
+"""Run a feature pipeline as a Job, on a schedule as a CronJob, or that CronJob's Job now."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from mlk8s.assess.job import JobVerdict
+from mlk8s.assess.observed import is_true, parse_time
+from mlk8s.clients.cluster import Cluster
+from mlk8s.clients.platform import Platform
+from mlk8s.errors import Conflict, NotFound, RolloutFailed, WaitTimeout
+from mlk8s.operations.apply import apply_all, owner, refuse_foreign
+from mlk8s.operations.facts import render_facts
+from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
+from mlk8s.operations.waiting import look_at_job, wait_job
+from mlk8s.render.common import COMPONENT, MANAGED_BY, MANAGER, NAME, Manifest
+from mlk8s.render.job import SPEC_HASH, job_name, render_cron_job, render_job, spec_hash
+from mlk8s.spec.job import FeatureCronJob, FeatureJob
+
+Say = Callable[[str], None]
+
+_GONE = 60.0  # seconds that a deleted Job may take to go
+_SLACK = 30.0  # seconds after a Job's deadline until Kubernetes must have said so
+_MANUAL = "cronjob.kubernetes.io/instantiate"
+_OWNER_MANAGER = "mlk8s-owner"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """What a finished run published.
+
+    Attributes:
+        name: of the Job.
+        url, version, digest: of the published data set; digest is that of its manifest, sha256:...
+        rows, columns: their numbers.
+        created: False where the same content had been published before.
+        started, finished: times in UTC.
+        attempts: pods it took.
+    """
+
+    name: str
+    url: str
+    version: str
+    rows: int
+    columns: int
+    digest: str
+    created: bool
+    started: datetime | None
+    finished: datetime | None
+    attempts: int
+
+
+def run_job(
+    cluster: Cluster,
+    platform: Platform,
+    spec: FeatureJob,
+    *,
+    wait: bool = True,
+    timeout: float | None = None,
+    create_namespace: bool = False,
+    say: Say = print,
+) -> JobResult | None:
+    """Run a feature pipeline once and return what it published; None where it does not wait.
+
+    Running it again converges: a run of the same job that goes on is waited for, one that has succeeded for
+    the same version is not repeated, and one that failed is replaced. Without a version, each run that starts
+    is a version of its own, named after its start.
+
+    Args:
+        timeout: seconds to wait; None means the job's active deadline and half a minute.
+
+    Raises:
+        NotFound, Forbidden, Conflict: before anything is written.
+        RolloutFailed: the Job failed, or its pod can certainly not start; with the last log lines.
+        WaitTimeout: it still runs after `timeout` seconds.
+    """
+    namespace = spec.namespace or cluster.namespace
+    facts = render_facts(platform, namespace)
+    if require_namespace(cluster, namespace, create=create_namespace):
+        say(f"{spec.name}: namespace {namespace} made")
+    require_permissions(
+        cluster, namespace, ("Job", "ConfigMap", "ServiceAccount", "NetworkPolicy"), ("Pod", "Job")
+    )
+    if require_storage_secret(cluster, namespace, spec.storage_secret):
+        say(f"{spec.name}: storage credentials copied into namespace {namespace}")
+    limit = timeout if timeout is not None else spec.active_deadline + _SLACK
+    running = _unfinished(cluster, namespace, f"{SPEC_HASH}={spec_hash(spec, facts)},{NAME}={spec.name}")
+    if spec.version is None and running is not None and not _is_stuck(cluster, running, namespace):
+        name = str(running["metadata"]["name"])
+        say(f"{name}: the same job already runs")
+        return _finish(cluster, name, namespace, wait, limit, say)
+    if spec.version is None:
+        spec = spec.replace(version=datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
+    name = job_name(spec, facts)
+    manifests = render_job(spec, facts)
+    live = cluster.find("Job", name, namespace)
+    if live is not None and _replaceable(cluster, live, namespace, say):
+        _delete_and_wait(cluster, name, namespace)
+        live = None
+    refuse_foreign(cluster, manifests)
+    if live is None:
+        applied = apply_all(cluster, manifests, say=say)
+        _own_source(cluster, applied)
+        say(f"{name}: started in namespace {namespace}, version {spec.version}")
+    else:
+        done = is_true(live, "Complete")
+        say(f"{name}: {'has already succeeded' if done else 'already runs'}")
+    return _finish(cluster, name, namespace, wait, limit, say)
+
+
+def apply_cron(
+    cluster: Cluster,
+    platform: Platform,
+    spec: FeatureCronJob,
+    *,
+    create_namespace: bool = False,
+    say: Say = print,
+) -> Manifest:
+    """Apply a scheduled feature pipeline and return the CronJob.
+
+    Raises:
+        NotFound, Forbidden, Conflict: before anything is written.
+        Rejected: the API server refused an object; what was applied is named.
+    """
+    job = spec.job
+    namespace = job.namespace or cluster.namespace
+    if require_namespace(cluster, namespace, create=create_namespace):
+        say(f"{job.name}: namespace {namespace} made")
+    manifests = render_cron_job(spec, render_facts(platform, namespace))
+    require_permissions(cluster, namespace, [item["kind"] for item in manifests])
+    if require_storage_secret(cluster, namespace, job.storage_secret):
+        say(f"{job.name}: storage credentials copied into namespace {namespace}")
+    refuse_foreign(cluster, manifests)
+    applied = apply_all(cluster, manifests, say=say)
+    _own_source(cluster, applied)
+    state = "suspended" if spec.suspend else f"runs at '{spec.schedule}' {spec.time_zone}"
+    say(f"{job.name}: CronJob applied in namespace {namespace}; {state}")
+    return applied[-1]
+
+
+def trigger_cron(
+    cluster: Cluster,
+    name: str,
+    namespace: str | None = None,
+    *,
+    platform: Platform | None = None,  # noqa: ARG001 - every operation takes the platform
+    wait: bool = True,
+    timeout: float | None = None,
+    say: Say = print,
+) -> JobResult | None:
+    """Start a CronJob's Job now, beside its schedule, as `kubectl create job --from` does.
+
+    Where the CronJob forbids concurrency and a run that was started by hand still goes on, that one is waited
+    for: running the command again converges.
+
+    Raises:
+        NotFound: there is no such CronJob.
+        Conflict: the CronJob forbids concurrency and a scheduled run goes on, or it is not mlk8s's.
+        RolloutFailed, WaitTimeout: see `run_job`.
+    """
+    namespace = namespace or cluster.namespace
+    cron = _cron(cluster, name, namespace)
+    spec = cron["spec"]["jobTemplate"]["spec"]
+    limit = timeout if timeout is not None else float(spec.get("activeDeadlineSeconds", 3600)) + _SLACK
+    running = _unfinished(cluster, namespace, f"{NAME}={name},{COMPONENT}=pipeline", owner_uid=_uid(cron))
+    if running is not None and cron["spec"].get("concurrencyPolicy") == "Forbid":
+        job = str(running["metadata"]["name"])
+        if _MANUAL not in (running["metadata"].get("annotations") or {}):
+            raise Conflict(
+                f"CronJob {name!r} forbids concurrency, and its run {job!r} goes on",
+                where=f"namespace {namespace!r}",
+                next_step=f"wait until it has ended: `kubectl get job {job} -n {namespace}`",
+            )
+        say(f"{job}: already runs")
+        return _finish(cluster, job, namespace, wait, limit, say)
+    created = cluster.create(_manual_job(cron, datetime.now(UTC)))
+    job = str(created["metadata"]["name"])
+    say(f"{job}: started by hand from CronJob {name}")
+    return _finish(cluster, job, namespace, wait, limit, say)
+
+
+def _cron(cluster: Cluster, name: str, namespace: str) -> Manifest:
+    cron = cluster.find("CronJob", name, namespace)
+    if cron is None:
+        names = [item["metadata"]["name"] for item in cluster.list("CronJob", namespace)]
+        raise NotFound(
+            f"no CronJob is named {name!r}",
+            where=f"namespace {namespace!r} of context {cluster.context!r}",
+            expected=f"one of: {', '.join(names)}" if names else "a CronJob; there is none",
+            next_step="`mlk8s cron apply` makes one",
+        )
+    if (cron["metadata"].get("labels") or {}).get(MANAGED_BY) != MANAGER:
+        raise Conflict(
+            f"CronJob {name!r} belongs to {owner(cron)}",
+            where=f"namespace {namespace!r}",
+            expected="a CronJob that mlk8s made",
+            next_step=f"`kubectl create job --from=cronjob/{name}` starts it",
+        )
+    return cron
+
+
+def _manual_job(cron: Manifest, now: datetime) -> Manifest:
+    """Return the Job of a run by hand; its CronJob owns it, so that the history limits count it."""
+    template = cron["spec"]["jobTemplate"]
+    metadata = template.get("metadata") or {}
+    name = cron["metadata"]["name"]
+    owned = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "name": name,
+        "uid": _uid(cron),
+        "controller": True,
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": f"{name[:38]}-manual-{now.strftime('%Y%m%dt%H%M%Sz')}",
+            "namespace": cron["metadata"]["namespace"],
+            "labels": metadata.get("labels") or {},
+            "annotations": {**(metadata.get("annotations") or {}), _MANUAL: "manual"},
+            "ownerReferences": [owned],
+        },
+        "spec": template["spec"],
+    }
+
+
+def _uid(item: Manifest) -> str:
+    return str(item["metadata"]["uid"])
+
+
+def _unfinished(
+    cluster: Cluster, namespace: str, labels: str, owner_uid: str | None = None
+) -> Manifest | None:
+    """Return a Job that has neither succeeded nor failed."""
+    for job in cluster.list("Job", namespace, labels=labels):
+        uids = [item["uid"] for item in job["metadata"].get("ownerReferences") or []]
+        if owner_uid is not None and owner_uid not in uids:
+            continue
+        if not is_true(job, "Complete") and not is_true(job, "Failed"):
+            return job
+    return None
+
+
+def _is_stuck(cluster: Cluster, job: Manifest, namespace: str) -> bool:
+    return look_at_job(cluster, job["metadata"]["name"], namespace).state == "failed"
+
+
+def _replaceable(cluster: Cluster, live: Manifest, namespace: str, say: Say) -> bool:
+    """Return whether a Job of the same name has failed, or can certainly not go on."""
+    name = live["metadata"]["name"]
+    if live["metadata"].get("deletionTimestamp"):
+        return True
+    if is_true(live, "Complete"):
+        return False
+    verdict = look_at_job(cluster, name, namespace)
+    if verdict.state != "failed":
+        return False
+    cause = verdict.cause.message if verdict.cause else verdict.summary
+    say(f"{name}: an earlier run failed ({cause}); running it again")
+    return True
+
+
+def _delete_and_wait(cluster: Cluster, name: str, namespace: str) -> None:
+    cluster.delete("Job", name, namespace, propagation="Foreground")
+    end = time.monotonic() + _GONE
+    while cluster.find("Job", name, namespace) is not None:
+        if time.monotonic() > end:
+            raise WaitTimeout(
+                f"the earlier run {name!r} does not go away",
+                where=f"namespace {namespace!r}",
+                next_step=f"`kubectl describe job {name} -n {namespace}` shows its finalizers",
+            )
+        time.sleep(0.2)
+
+
+def _own_source(cluster: Cluster, applied: list[Manifest]) -> None:
+    """Let the Job or CronJob own the ConfigMap with its source, so that both go together."""
+    job = applied[-1]
+    config = next(item for item in applied if item["kind"] == "ConfigMap")
+    metadata = job["metadata"]
+    reference = {
+        "apiVersion": job["apiVersion"],
+        "kind": job["kind"],
+        "name": metadata["name"],
+        "uid": _uid(job),
+    }
+    body = {"metadata": {"ownerReferences": [reference]}}
+    cluster.patch(
+        "ConfigMap",
+        config["metadata"]["name"],
+        body,
+        metadata["namespace"],
+        type="strategic",
+        manager=_OWNER_MANAGER,
+    )
+
+
+def _finish(
+    cluster: Cluster, name: str, namespace: str, wait: bool, timeout: float, say: Say
+) -> JobResult | None:
+    if not wait:
+        return None
+    verdict = wait_job(cluster, name, namespace, timeout=timeout, say=say)
+    result = job_result(cluster.get("Job", name, namespace), verdict)
+    say(f"{name}: published {result.url} ({result.rows} rows, {result.columns} columns)")
+    return result
+
+
+def job_result(job: Manifest, verdict: JobVerdict) -> JobResult:
+    """Return what a run published, from the termination message of the pod that succeeded.
+
+    Raises:
+        RolloutFailed: the pod is gone or said nothing that can be read.
+    """
+    try:
+        told: dict[str, Any] = json.loads(verdict.message)
+        return JobResult(
+            name=str(job["metadata"]["name"]),
+            url=str(told["url"]),
+            version=str(told["version"]),
+            rows=int(told["rows"]),
+            columns=int(told["columns"]),
+            digest=str(told["digest"]),
+            created=told.get("event") == "published",
+            started=parse_time(job.get("status", {}).get("startTime")),
+            finished=parse_time(job.get("status", {}).get("completionTime")),
+            attempts=verdict.attempts,
+        )
+    except (ValueError, KeyError, TypeError):
+        raise RolloutFailed(
+            f"{job['metadata']['name']} succeeded, but its pod no longer says what it published",
+            where=f"Job {job['metadata'].get('namespace')}/{job['metadata']['name']}",
+            expected="the pipeline's JSON line as the pod's termination message",
+            next_step="read the data set's versions from the storage, or delete the Job and run it again",
+        ) from None

@@ -1,0 +1,69 @@
+"""Find the model's digest before a deploy, where the storage can be reached from here."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from mlk8s.clients.cluster import Cluster
+from mlk8s.clients.platform import Platform
+from mlk8s.errors import ClusterError, DigestMismatch
+from mlk8s.spec.service import ModelService
+
+Say = Callable[[str], None]
+
+
+def with_digest(
+    cluster: Cluster, platform: Platform, spec: ModelService, namespace: str, say: Say
+) -> ModelService:
+    """Return the spec with its model's digest, so that every pod serves the same bytes.
+
+    Where the storage cannot be reached from here, the spec stays as it is and that is said: the pods fetch
+    and check the model anyway.
+
+    Raises:
+        StorageError: the model is not there, or the storage refuses.
+        DigestMismatch: the spec names another digest than the model has.
+    """
+    endpoint = _endpoint_from_here(platform, spec)
+    keys = _keys(cluster, namespace, spec.storage_secret) if endpoint else None
+    if endpoint is None or keys is None:
+        say(f"{spec.name}: the storage is not reachable from here; the pods check the model")
+        return spec
+    from mlk8s.storage.credentials import StorageConfig
+    from mlk8s.storage.failures import StorageUnreachable
+    from mlk8s.storage.models import read_model
+
+    config = StorageConfig(endpoint=endpoint, access_key_id=keys[0], secret_access_key=keys[1])
+    try:
+        found = read_model(spec.model, config)
+    except StorageUnreachable as error:
+        say(f"{spec.name}: {error.what} The pods check the model")
+        return spec
+    if spec.digest is not None and spec.digest != found.digest:
+        raise DigestMismatch(
+            f"the model's digest is {found.digest}",
+            where=spec.model,
+            expected=spec.digest,
+            next_step="publish changed models as a new version, or leave the digest to deploy",
+        )
+    filled: ModelService = spec.replace(digest=found.digest)
+    return filled
+
+
+def _endpoint_from_here(platform: Platform, spec: ModelService) -> str | None:
+    if spec.storage_endpoint in (None, platform.s3_endpoint):
+        outside: str | None = platform.s3_endpoint_outside
+        return outside
+    host = urlsplit(spec.storage_endpoint or "").hostname or ""
+    return None if ".svc" in host else spec.storage_endpoint
+
+
+def _keys(cluster: Cluster, namespace: str, secret: str) -> tuple[str, str] | None:
+    try:
+        data = cluster.get("Secret", secret, namespace).get("data") or {}
+    except ClusterError:
+        return None
+    values = [base64.b64decode(data.get(key, "")).decode() for key in ("access-key-id", "secret-access-key")]
+    return values[0], values[1]

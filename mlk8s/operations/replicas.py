@@ -1,0 +1,86 @@
+"""Who decides on a Deployment's replicas: the spec, or an autoscaler; handed over without a jump.
+
+Server-side apply removes a field when its last owner stops naming it, and a Deployment without `replicas` has
+one. So a second manager holds the field while it passes from one to the other
+(https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership).
+"""
+
+from __future__ import annotations
+
+from mlk8s.clients.cluster import Cluster
+from mlk8s.errors import Conflict
+from mlk8s.operations.apply import owner
+from mlk8s.render.common import MANAGED_BY, MANAGER, Manifest
+
+HOLDER = "mlk8s-replicas"
+_AUTOSCALER = "kube-controller-manager"
+
+
+def hand_over(cluster: Cluster, live: Manifest | None, wanted: Manifest) -> None:
+    """Prepare a Deployment for an apply that starts or stops naming its replicas.
+
+    Args:
+        live: the Deployment as it is; None when it is not there yet.
+        wanted: its manifest.
+
+    Raises:
+        Conflict: an autoscaler that mlk8s did not make scales it, and the spec names replicas.
+    """
+    if live is None:
+        return
+    owners = _owners(live)
+    replicas = wanted["spec"].get("replicas")
+    if replicas is None:
+        if MANAGER in owners:
+            _hold(cluster, live, int(live["spec"]["replicas"]))
+        return
+    _remove_autoscaler(cluster, live)
+    if MANAGER not in owners and owners <= {HOLDER, _AUTOSCALER}:
+        _hold(cluster, live, int(replicas), force=True)
+
+
+def settle(cluster: Cluster, live: Manifest | None, applied: Manifest, minimum: int | None) -> None:
+    """Finish what `hand_over` began.
+
+    Args:
+        live: the Deployment before the apply; None when it was not there.
+        applied: the Deployment after it.
+        minimum: fewest replicas of the autoscaler; None without one.
+    """
+    if minimum is not None and live is None:
+        _hold(cluster, applied, minimum)
+    elif minimum is None and HOLDER in _owners(applied):
+        _hold(cluster, applied, None)
+
+
+def _hold(cluster: Cluster, deployment: Manifest, replicas: int | None, *, force: bool = False) -> None:
+    """Let the holder own the replicas, or with None no longer."""
+    metadata = {key: deployment["metadata"][key] for key in ("name", "namespace")}
+    body: Manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
+    if replicas is not None:
+        body["spec"] = {"replicas": replicas}
+    cluster.apply(body, manager=HOLDER, force=force)
+
+
+def _owners(deployment: Manifest) -> set[str]:
+    return {
+        str(entry.get("manager"))
+        for entry in deployment["metadata"].get("managedFields") or []
+        if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
+    }
+
+
+def _remove_autoscaler(cluster: Cluster, deployment: Manifest) -> None:
+    metadata = deployment["metadata"]
+    name, namespace = metadata["name"], metadata["namespace"]
+    found = cluster.find("HorizontalPodAutoscaler", name, namespace)
+    if found is None:
+        return
+    if (found["metadata"].get("labels") or {}).get(MANAGED_BY) != MANAGER:
+        raise Conflict(
+            f"HorizontalPodAutoscaler {name!r} scales the Deployment and belongs to {owner(found)}",
+            where=f"namespace {namespace!r}",
+            expected="one source of replicas",
+            next_step="delete that autoscaler, or give the service autoscale=Autoscale(...)",
+        )
+    cluster.delete("HorizontalPodAutoscaler", name, namespace)
