@@ -1,4 +1,4 @@
-"""Which ingress controller serves an Ingress, and whether it honours canary annotations."""
+"""The way in: its address as seen from here, its controller, and whether that honours canary annotations."""
 
 from __future__ import annotations
 
@@ -121,6 +121,20 @@ def require_canary(found: Controller) -> None:
             f"and an IngressClass of controller {_NGINX}",
             next_step="`mlk8s doctor` shows the controllers; give Route(ingress_class=...) another class",
         )
+
+
+def address(ingress_url: str, path: str, rule: dict[str, Any] | None = None) -> tuple[str, str | None]:
+    """Return URL and Host header of a service as seen from here.
+
+    Args:
+        ingress_url: address of the way in.
+        path: the service's path, where no rule says it.
+        rule: the rule of its Ingress; its host is only a header: the name need not resolve here.
+    """
+    host = None
+    if rule is not None:
+        host, path = rule.get("host"), str(rule["http"]["paths"][0]["path"])
+    return ingress_url.rstrip("/") + path.rstrip("/"), host
 
 
 def product(image: str) -> Running | None:

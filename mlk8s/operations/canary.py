@@ -2,8 +2,8 @@
 
 The order of the steps is what keeps it so:
 
-* start:    objects with weight 0 → pods ready → the controller seen to honour the canary → weight → split seen
-* promote:  service gets the model, no old pod going before a new one answers → weight 0 → rule gone → pods gone
+* start:    objects with weight 0 → pods ready → controller seen to honour it → weight → split seen
+* promote:  service gets the model, pod by pod, none going unreplaced → weight 0 → rule gone → pods gone
 * rollback: weight 0, seen → the service's own model back, if a promotion had begun → rule gone → pods gone
 
 Each phase is written down on the stable Deployment before it begins and may be repeated, so that any process

@@ -6,8 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -158,19 +156,3 @@ def _digest(metadata: bytes) -> str | None:
         return str(orjson.loads(metadata)["parameters"]["digest"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None  # another server of the same protocol
-
-
-def address(rule: dict[str, Any] | None, path: str, ingress_url: str | None) -> tuple[str | None, str | None]:
-    """Return URL and Host header of a service as seen from here.
-
-    Args:
-        rule: the rule of its Ingress; None where it is reached by an HTTPRoute.
-        path: its path, where there is no rule.
-        ingress_url: address of the way in; None where it is not known.
-    """
-    host = None
-    if rule is not None:
-        host, path = rule.get("host"), str(rule["http"]["paths"][0]["path"])
-    if ingress_url is None or not urlsplit(ingress_url).hostname:
-        return None, host
-    return ingress_url.rstrip("/") + path.rstrip("/"), host

@@ -11,11 +11,12 @@ from mlk8s.assess.canary import CanaryRecord, Phase, Verb
 from mlk8s.assess.split import Split
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
+from mlk8s.clients.traffic import address
 from mlk8s.errors import Conflict, Rejected, UsageError
 from mlk8s.operations import canary_state
 from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.canary_look import KINDS, look, ready_pods, selector, traffic_rule
-from mlk8s.operations.canary_observe import FOLLOWS, Observer, address
+from mlk8s.operations.canary_observe import FOLLOWS, Observer
 from mlk8s.operations.deploy import release
 from mlk8s.operations.facts import render_facts
 from mlk8s.operations.lease import OperatorLease
@@ -194,8 +195,10 @@ class CanaryWork:
         """What looks through the Ingress."""
         ingress = self.cluster.find("Ingress", self.name, self.namespace)
         path = None if self.stable.route is None else self.stable.route.path
-        found = (ingress["spec"]["rules"][0] if ingress else None, path or f"/{self.namespace}/{self.name}")
-        url, host = address(*found, self.platform.ingress_url)
+        rule = ingress["spec"]["rules"][0] if ingress is not None else None
+        url, host = None, None
+        if self.platform.ingress_url is not None:
+            url, host = address(self.platform.ingress_url, path or f"/{self.namespace}/{self.name}", rule)
         header = self.record.header if self.record is not None else None
         return Observer(url, host, self.name, header or DEFAULT_HEADER)
 

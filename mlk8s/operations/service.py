@@ -12,7 +12,8 @@ from mlk8s.clients.platform import Platform
 from mlk8s.errors import NotFound
 
 if TYPE_CHECKING:
-    from mlk8s.clients.inference import BackgroundClient, Inference, Prediction
+    from mlk8s.clients.background import BackgroundClient
+    from mlk8s.clients.inference import Inference, Prediction
     from mlk8s.operations.canary import CanaryStatus
     from mlk8s.operations.run import Run
     from mlk8s.spec.load import LoadProfile, Slo
@@ -68,16 +69,19 @@ class Service:
             NotFound: the service has no route from outside.
         """
         from mlk8s.clients.inference import Inference
+        from mlk8s.clients.traffic import address
 
         if self._inference is None:
-            url = self.url
-            if url is None:
+            ingress = self.cluster.find("Ingress", self.name, self.namespace)
+            if ingress is None or self.platform.ingress_url is None:
                 raise NotFound(
-                    f"service {self.name!r} has no Ingress",
+                    f"service {self.name!r} has no Ingress that can be reached from here",
                     where=f"namespace {self.namespace!r}",
                     next_step="deploy it with a route, or use `kubectl port-forward`",
                 )
-            self._inference = Inference(url, model=self.name)
+            rule = ingress["spec"]["rules"][0]
+            url, host = address(self.platform.ingress_url, "/", rule)
+            self._inference = Inference(url, model=self.name, host=host)
         return self._inference
 
     def predict(self, inputs: Any, *, headers: dict[str, str] | None = None) -> Prediction:
@@ -88,17 +92,21 @@ class Service:
             headers: further request headers, such as {"X-Canary": "always"}.
 
         Raises:
-            SpecError: the inputs do not fit the model's signature.
-            ClusterError: the service answered with an error; its words are in the message.
-            Unreachable: nothing answered.
+            UsageError: the inputs do not fit the model's signature.
+            NotFound: no model of that name answers at this address.
+            PredictionFailed: the service answered with an error; its words are in the message.
+            Unreachable, WaitTimeout: nothing answered, or not in time.
         """
         return self.inference.infer(inputs, headers=headers)
 
     def background(self, inputs: Any, *, rps: float = 20.0) -> BackgroundClient:
         """Return a context manager that asks all the time and counts what failed."""
-        from mlk8s.clients.inference import BackgroundClient
+        from urllib.parse import urlsplit
 
-        return BackgroundClient(self.inference, inputs, rps=rps)
+        from mlk8s.clients.background import BackgroundClient
+
+        way_in = urlsplit(self.platform.ingress_url or "").hostname
+        return BackgroundClient(self.inference, inputs, rps=rps, allowed=[way_in] if way_in else [])
 
     def status(self) -> ServiceStatus:
         """Return replicas and model as the cluster has them now.
