@@ -78,7 +78,7 @@ def assess_slo(slo: Slo, *, requests: int, ok: int, latency: Mapping[str, float 
         held = observed <= bound if enough and observed is not None else None
         checks.append(Check(name, bound, observed, held))
     if slo.errors is not None:
-        rate = 1 - ok / requests if requests else None
+        rate = (requests - ok) / requests if requests else None
         checks.append(Check("errors", slo.errors, rate, None if rate is None else rate <= slo.errors))
     return SloVerdict(tuple(checks))
 

@@ -33,8 +33,8 @@ class Segment:
     def instant(self, number: float) -> float:
         """Return the second, within the segment, at which its request `number` (from 0) is due."""
         slope = (self.high - self.low) / self.hold
-        if not slope:
-            return number / self.low
+        if number <= 0 or not slope:  # a ramp from nothing has its first request at once
+            return number / self.low if self.low else 0.0
         return 2 * number / (self.low + sqrt(max(0.0, self.low**2 + 2 * slope * number)))
 
 

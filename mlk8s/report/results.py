@@ -36,7 +36,7 @@ class Counts:
     @property
     def error_rate(self) -> float | None:
         """Share of requests without a right answer, 0 to 1; None without requests."""
-        return 1 - self.ok / self.total if self.total else None
+        return (self.total - self.ok) / self.total if self.total else None
 
     def percentiles(self) -> dict[str, float | None]:
         """Latency percentiles in seconds."""

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from runs import load, requests, sample, scaling_run, write
+
+import mlk8s
+from mlk8s.errors import UsageError
+from mlk8s.operations.run import Run
+from mlk8s.spec.load import LoadProfile
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.open(scaling_run(tmp_path / "run"))
+
+
+def test_totals_and_stages(run: Run) -> None:
+    summary = run.summary
+    assert summary.sent == 300
+    assert summary.total.outcomes == {"ok": 300, "http_5xx": 5}
+    first, second = summary.stages
+    assert (first.offered_rps, first.ok_rps, first.error_rate) == (10.0, 10.0, 0.0)
+    assert (second.offered_rps, second.ok_rps) == (20.0, 20.0)
+    assert second.error_rate == pytest.approx(5 / 205)
+    assert first.percentiles["p99"] == pytest.approx(0.01, rel=0.01)
+    assert second.percentiles["p99"] == pytest.approx(0.2, rel=0.01)
+
+
+def test_scaling(run: Run) -> None:
+    scaling = run.summary.scaling
+    assert (scaling.initial, scaling.highest) == (1, 2)
+    assert (scaling.first_wish, scaling.first_ready, scaling.highest_ready, scaling.back) == (11, 14, 14, 30)
+    assert scaling.sentence() == (
+        "Ready replicas went from 1 to 2; the autoscaler wanted more after 11 s, the first new pod was ready "
+        "after 14 s; back at 1 after 30 s."
+    )
+
+
+def test_the_verdict_is_on_the_whole_run(run: Run) -> None:
+    assert run.verdict is not None
+    assert run.verdict.held is False
+    assert [check.held for check in run.verdict.checks] == [False, True]
+
+
+def test_alt_text_says_what_the_plots_show(run: Run) -> None:
+    alt = run.plot().alt
+    for words in ("20 requests/s were offered", "305 requests", "5 http_5xx", "from 1 to 2", "at most 4.5"):
+        assert words in alt
+
+
+def test_plots_touch_no_global_state(tmp_path: Path) -> None:
+    directory = scaling_run(tmp_path / "run")
+    program = (
+        "import sys; from mlk8s.operations.run import Run; import matplotlib;"
+        "before = dict(matplotlib.rcParams); run = Run.open(sys.argv[1]); run.plot().save(sys.argv[2]);"
+        "from matplotlib._pylab_helpers import Gcf; assert not Gcf.figs; assert 'kubernetes' not in sys.modules;"
+        "assert 'locust' not in sys.modules; assert dict(matplotlib.rcParams) == before"
+    )
+    png = tmp_path / "plot.png"
+    subprocess.run([sys.executable, "-c", program, str(directory), str(png)], check=True)
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+class Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_report_is_one_file_that_needs_no_network(run: Run, tmp_path: Path) -> None:
+    path = run.report(tmp_path / "deep" / "report.html")
+    text = path.read_text()
+    page = Page(text)
+    for _, attributes in page.tags:
+        for name in ("src", "href", "srcset", "data", "action"):
+            value = attributes.get(name) or ""
+            assert value == "" or value.startswith(("data:image/", "#")), value
+    assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe", "object")]
+    assert "url(" not in re.sub(r'src="[^"]*"', "", text) and "@import" not in text
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 1 and (images[0]["alt"] or "").startswith("Four plots")
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    for words in (
+        "Verdict: broken",
+        "10 requests/s",
+        "v1.35.4",
+        "k8s.service(&#39;iris&#39;)",
+        "Prometheus could not",
+    ):
+        assert words in text
+    assert path.stat().st_size < 1_000_000
+
+
+def test_a_run_that_was_killed_says_so(tmp_path: Path) -> None:
+    profile = LoadProfile.constant(rps=10, hold=60)
+    lines = [load(0), requests(0, [0.01] * 9), load(1)]
+    directory = write(tmp_path / "run", lines, [sample(0.5, desired=1, ready=1)], profile, ended=None)
+    run = Run.open(directory)
+    assert run.partial == "the load test was killed, or still runs"
+    assert "PARTIAL RESULTS" in repr(run)
+    assert run.summary.unanswered == 11
+    assert "PARTIAL RESULTS" in run.report(tmp_path / "r.html").read_text()
+    assert run.verdict is not None and run.verdict.held is None
+
+
+def test_a_run_without_an_answer_is_drawn_too(tmp_path: Path) -> None:
+    lines = [load(0), requests(0, [0.001] * 10, "connection", 0)]
+    run = Run.open(write(tmp_path / "run", lines, [], LoadProfile.constant(rps=10, hold=1)))
+    assert "Replicas were not observed" in run.plot().alt
+    run.report(tmp_path / "r.html")
+    empty = Run.open(write(tmp_path / "empty", [], [], LoadProfile.constant(rps=10, hold=1), slo=None))
+    assert "No request was answered" in empty.plot().alt
+    empty.report(tmp_path / "e.html")
+
+
+def test_a_notebook_gets_static_html_and_text(run: Run) -> None:
+    bundle = run._repr_mimebundle_()
+    assert bundle["text/plain"] == repr(run)
+    assert "<table>" in bundle["text/html"] and "<script" not in bundle["text/html"]
+    picture = run.plot()._repr_mimebundle_()
+    assert 'src="data:image/png;base64,' in picture["text/html"] and 'alt="Four plots' in picture["text/html"]
+
+
+def test_a_directory_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a load test's directory"):
+        Run.open(tmp_path)
+    assert mlk8s.Run is Run
+
+
+def test_what_the_report_says_to_do_again_makes_the_same_profile(run: Run) -> None:
+    from mlk8s.report.run import again
+
+    made: dict[str, object] = {}
+    program = again(run).split("service = ")[1].split("\n", 1)[1].split("run = ")[0]
+    exec("import mlk8s\n" + program, made)
+    assert made["profile"] == run.profile

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from mlk8s.errors import SpecError
+from mlk8s.spec.load import LoadProfile, Slo, Stage
+
+
+def test_steps() -> None:
+    profile = LoadProfile.steps(rps=[50, 100, 200], hold="1m30s")
+    assert [(stage.rps, stage.hold) for stage in profile.stages] == [(50, 90), (100, 90), (200, 90)]
+    assert profile.duration == 270
+    assert not profile.closed_loop
+    assert profile.describe() == "50, 100, 200 requests/s, 90 s each"
+
+
+def test_constant_ramp_and_closed() -> None:
+    assert LoadProfile.constant(rps=7.5, hold=20).describe() == "7.5 requests/s, 20 s"
+    ramp = LoadProfile.ramp(start=10, end=100, over="30s")
+    assert ramp.describe() == "10 requests/s for 1 s, then ramp to 100 requests/s for 30 s"
+    closed = LoadProfile.closed(users=[2, 8], hold="10s")
+    assert closed.closed_loop
+    assert closed.describe() == "2, 8 users, 10 s each"
+
+
+def test_a_profile_survives_json() -> None:
+    profile = LoadProfile.ramp(start=10, end=100, over="30s", timeout="2s", connections=5)
+    assert LoadProfile(**profile.model_dump(mode="json")) == profile
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"hold": "60s"}, "exactly one of rps"),
+        ({"hold": "60s", "rps": 5, "users": 5}, "exactly one of rps"),
+        ({"hold": "60s", "rps": 0}, "Stage.rps"),
+        ({"hold": "60s", "rps": -1}, "Stage.rps"),
+        ({"hold": "60s", "rps": float("nan")}, "Stage.rps"),
+        ({"hold": "60s", "rps": 5001}, "Stage.rps"),
+        ({"hold": "60", "rps": 5}, "Stage.hold"),
+        ({"hold": "0s", "rps": 5}, "Stage.hold"),
+        ({"hold": "2h", "rps": 5}, "Stage.hold"),
+        ({"hold": "60s", "users": 0}, "Stage.users"),
+        ({"hold": "60s", "users": 2.5}, "Stage.users"),
+        ({"hold": "60s", "users": 2, "ramp": True}, "ramp needs rps"),
+        ({"hold": "60s", "rsp": 5}, "did you mean 'rps'"),
+    ],
+)
+def test_a_stage_that_cannot_be(values: dict[str, object], words: str) -> None:
+    with pytest.raises(SpecError, match=words.replace(".", r"\.")):
+        Stage(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"stages": []}, "LoadProfile.stages"),
+        ({"stages": [Stage(rps=1, hold=1), Stage(users=1, hold=1)]}, "not a mixture"),
+        ({"stages": [Stage(rps=1, hold=2000), Stage(rps=1, hold=2000)]}, "4000 s"),
+        ({"stages": [Stage(users=1, hold=1)], "connections": 4}, "connections belongs"),
+        ({"stages": [Stage(rps=1, hold=1)], "timeout": "2m"}, "LoadProfile.timeout"),
+    ],
+)
+def test_a_profile_that_cannot_be(values: dict[str, object], words: str) -> None:
+    with pytest.raises(SpecError, match=words.replace(".", r"\.")):
+        LoadProfile(**values)
+
+
+def test_slo() -> None:
+    slo = Slo(p99="100ms", p50=0.02, errors=0.01)
+    assert slo.latency == {"p50": 0.02, "p99": 0.1}
+    for values in ({}, {"errors": 1.5}, {"p99": "0s"}, {"p99": "fast"}):
+        with pytest.raises(SpecError):
+            Slo(**values)
