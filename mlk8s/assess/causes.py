@@ -128,7 +128,7 @@ def _unscheduled(pod: Object, events: Sequence[Object], now: datetime, crowded: 
 
 
 def _room(words: str) -> str:
-    short = re.search(r"Insufficient ([\w./-]+)", words)
+    short = re.search(r"Insufficient ([\w./-]*\w)", words)
     if short and "/" in short[1]:
         return f"ask for fewer {short[1]}, free one that another pod holds, or add a node that has them"
     if short:
@@ -181,6 +181,8 @@ def _crash(pod: Object, container: Container) -> Iterator[Cause]:
         return
     if container.status.get("ready") and container.running:
         return
+    if pod["spec"].get("restartPolicy") == "Never":
+        return  # a pod of a Job: how often another one tries is the Job's to say
     code, reason = end.get("exitCode"), end.get("reason")
     current = bool(container.terminated)
     logs = LogSource(pod["metadata"]["name"], container.name, previous=not current)
@@ -196,7 +198,7 @@ def _crash(pod: Object, container: Container) -> Iterator[Cause]:
         )
         return
     looping = container.waiting.get("reason") == "CrashLoopBackOff" or container.restarts >= 2
-    again = current and (container.restarts >= 1 or pod["spec"].get("restartPolicy") == "Never")
+    again = current and container.restarts >= 1
     words = str(end.get("message") or "").strip()
     if container.init:
         said = f": {_short(words)}" if words else ""
@@ -212,7 +214,8 @@ def _crash(pod: Object, container: Container) -> Iterator[Cause]:
     why = f" ({reason})" if reason not in (None, "Error", "Completed") else ""
     yield Cause(
         "CrashLoop",
-        f"{container.name} ends as soon as it starts: exit code {code}{why}, {container.restarts} restarts",
+        f"{container.name} ends as soon as it starts: exit code {code}{why}, "
+        f"{container.restarts} restart{'' if container.restarts == 1 else 's'}",
         where,
         "its last log lines say why; then run the command again",
         certain=looping or again,

@@ -1,0 +1,30 @@
+"""The facts that `tests/assess/record.py` recorded on a real cluster."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from mlk8s.assess.job import JobFacts
+from mlk8s.assess.rollout import RolloutFacts
+
+FACTS = Path(__file__).parent / "facts"
+
+
+def load(case: str) -> dict[str, Any]:
+    """Return what was recorded; `now` as a datetime."""
+    found: dict[str, Any] = json.loads((FACTS / f"{case}.json").read_text(encoding="utf-8"))
+    return found | {"now": datetime.fromisoformat(found["now"])}
+
+
+def rollout(case: str, *, earlier: float = 0.0, **changes: Any) -> RolloutFacts:
+    """Return a rollout's facts, as they would have looked with the clock `earlier` seconds back."""
+    found = load(case) | changes
+    return RolloutFacts(**found | {"now": found["now"] - timedelta(seconds=earlier)})
+
+
+def job(case: str, **changes: Any) -> JobFacts:
+    """Return a Job's facts."""
+    return JobFacts(**load(case) | changes)
