@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 _FLAGS = ("-trimpath", "-ldflags=-s -w")  # no paths of this machine, no symbols: the same bytes anywhere
 
 
-def build(title: str, wish: GoBuild, folder: Path, progress: Progress, *, modules: Path = MODULES) -> str:
+def build(title: str, wish: GoBuild, folder: Path, progress: Progress) -> str:
     """Build a module's programs into `folder`.
 
     Args:
         title: what is built, for people ("Kubernetes 1.35.4").
         wish: module, packages and flags.
         folder: where the programs go, under the names that `wish` gives.
-        modules: the folder of modules.
 
     Returns:
         The Go that built it, as it names itself.
@@ -38,7 +37,7 @@ def build(title: str, wish: GoBuild, folder: Path, progress: Progress, *, module
         LocalClusterError: Go, a source or the disk is not to be had, or a package does not compile.
     """
     go = find_go()
-    module = modules / wish.module
+    module = MODULES / wish.module
     flags, packages = [*_FLAGS, *wish.flags], list(wish.packages.values())
     with progress.step(f"Fetch the sources of {title}", unit="modules") as step:
         template = "{{if .Stale}}{{.ImportPath}}{{end}}"

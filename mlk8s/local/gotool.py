@@ -91,9 +91,10 @@ def run_go(arguments: list[str], module: Path, go: Path) -> str:
 
 def go_failure(command: str, module: Path, lines: list[str]) -> LocalClusterError:
     """The error for a `go` command that failed, from the lines that it wrote to stderr."""
-    words = [line for line in lines if line.strip() and not line.startswith(("go: downloading", "#"))]
+    # Between package names (`-v`) and hints, what went wrong is the first line with a colon in it.
+    words = [line for line in lines if ": " in line and not line.startswith("go: downloading")]
     return LocalClusterError(
-        f"{command} failed: {words[-1].strip() if words else 'it was interrupted'}",
+        f"{command} failed: {words[0].strip() if words else 'it was interrupted'}",
         where=f"the Go module {module.name}",
         expected="a reachable Go module proxy and about 5 GB of free disk",
         next_step="Run the command again: what was fetched and built is kept",

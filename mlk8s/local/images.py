@@ -99,7 +99,7 @@ def static_image(name: str, binary: Path) -> Image:
         Entry(recipe.path, binary, mode=0o755),
         Entry("/etc/passwd", f"root:x:0:0::/:\n{name}:x:{recipe.user}:{recipe.user}::/tmp:\n".encode()),
         Entry("/etc/group", f"root:x:0:\n{name}:x:{recipe.user}:\n".encode()),
-        Entry("/tmp", mode=0o1777),
+        Entry("/tmp", mode=0o1777),  # noqa: S108 (in the image)
     ]
     # The layer is not kept: the binary and the archive are two copies of the same hundred megabytes already.
     return _image(

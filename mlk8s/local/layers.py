@@ -92,9 +92,8 @@ def _with_parents(entries: Iterable[Entry]) -> list[Entry]:
     """Entries sorted by path, each once, with the folders above them."""
     by_path = {entry.path.strip("/"): entry for entry in entries}
     for path in list(by_path):
-        for parent in Path(path).parents:
-            if parent != Path("."):
-                by_path.setdefault(parent.as_posix(), Entry(parent.as_posix(), mode=0o755))
+        while path := path.rpartition("/")[0]:
+            by_path.setdefault(path, Entry(path, mode=0o755))
     return [by_path[path] for path in sorted(by_path)]
 
 

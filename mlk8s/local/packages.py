@@ -71,7 +71,8 @@ def ask_on_terminal(question: str) -> bool:
     """Ask a yes-or-no question on the terminal; no terminal, or no answer, is a no."""
     if not sys.stdin.isatty():
         return False
-    print(question, end=" ", file=sys.stderr, flush=True)
+    sys.stderr.write(f"{question} ")
+    sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

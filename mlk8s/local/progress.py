@@ -72,7 +72,13 @@ class _SilentStep:
 
 
 class _SilentProgress:
-    def step(self, title: str, *, total: float | None = None, unit: str = "") -> AbstractContextManager[Step]:
+    def step(
+        self,
+        title: str,  # noqa: ARG002
+        *,
+        total: float | None = None,  # noqa: ARG002
+        unit: str = "",  # noqa: ARG002
+    ) -> AbstractContextManager[Step]:
         return nullcontext(_SilentStep())
 
     def message(self, text: str) -> None:
