@@ -60,7 +60,8 @@ def test_plots_touch_no_global_state(tmp_path: Path) -> None:
     program = (
         "import sys; from mlk8s.operations.run import Run; import matplotlib;"
         "before = dict(matplotlib.rcParams); run = Run.open(sys.argv[1]); run.plot().save(sys.argv[2]);"
-        "from matplotlib._pylab_helpers import Gcf; assert not Gcf.figs; assert 'kubernetes' not in sys.modules;"
+        "from matplotlib._pylab_helpers import Gcf; assert not Gcf.figs;"
+        "assert 'kubernetes' not in sys.modules;"
         "assert 'locust' not in sys.modules; assert dict(matplotlib.rcParams) == before"
     )
     png = tmp_path / "plot.png"
