@@ -1,0 +1,200 @@
+"""`mlk8s loadtest` and `mlk8s report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlk8s.cli.options import Context, Form, Kubeconfig, Namespace, Output
+from mlk8s.cli.output import facts, say, show
+from mlk8s.cli.target import open_namespace
+from mlk8s.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlk8s.operations.run import Run
+    from mlk8s.spec.load import LoadProfile, Slo
+
+_LOAD, _SLO = "Load", "Promise"
+
+
+def loadtest(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model service.")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            "-d",
+            metavar="JSON|@FILE|-",
+            help="Inputs of one request: rows, or arrays by input name.",
+        ),
+    ] = None,
+    body: Annotated[
+        str | None,
+        typer.Option(
+            "--body", metavar="@FILE", help="One request as it is sent: the JSON of a V2 infer request."
+        ),
+    ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            "--steps",
+            metavar="RPS,RPS,...",
+            rich_help_panel=_LOAD,
+            help="Requests/s that are offered, step by step.",
+        ),
+    ] = None,
+    users: Annotated[
+        str | None,
+        typer.Option(
+            "--users",
+            metavar="N,N,...",
+            rich_help_panel=_LOAD,
+            help="Instead: users that wait for each answer.",
+        ),
+    ] = None,
+    hold: Annotated[
+        str,
+        typer.Option("--hold", metavar="DURATION", rich_help_panel=_LOAD, help="How long each step lasts."),
+    ] = "30s",
+    settle: Annotated[
+        str,
+        typer.Option(
+            "--settle",
+            metavar="DURATION",
+            rich_help_panel=_LOAD,
+            help="How long to watch the replicas afterwards.",
+        ),
+    ] = "0s",
+    p50: Annotated[
+        str | None,
+        typer.Option("--slo-p50", metavar="DURATION", rich_help_panel=_SLO, help="Largest accepted median."),
+    ] = None,
+    p90: Annotated[
+        str | None,
+        typer.Option("--slo-p90", metavar="DURATION", rich_help_panel=_SLO, help="Largest accepted p90."),
+    ] = None,
+    p95: Annotated[
+        str | None,
+        typer.Option("--slo-p95", metavar="DURATION", rich_help_panel=_SLO, help="Largest accepted p95."),
+    ] = None,
+    p99: Annotated[
+        str | None,
+        typer.Option("--slo-p99", metavar="DURATION", rich_help_panel=_SLO, help="Largest accepted p99."),
+    ] = None,
+    errors: Annotated[
+        float | None,
+        typer.Option(
+            "--slo-errors",
+            metavar="SHARE",
+            rich_help_panel=_SLO,
+            help="Largest accepted share of errors, 0 to 1.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="New directory for the results; one under ./runs by default."
+        ),
+    ] = None,
+    output: Output = Form.TABLE,
+    context: Context = None,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Load a model service through its Ingress with Locust, and watch its replicas follow.
+
+    Exit code 1 says that the promise (--slo-...) was broken, or that too little was seen to tell.
+    """
+    if (data is None) == (body is None):
+        raise UsageError(
+            "a load test needs one request to repeat", expected="exactly one of --data and --body"
+        )
+    profile = _profile(steps, users, hold)
+    slo = _slo({"p50": p50, "p90": p90, "p95": p95, "p99": p99, "errors": errors})
+    request = _request(data, body)
+    k8s = open_namespace(context, namespace, kubeconfig)
+    service = k8s.service(name)
+    from mlk8s.operations.loadtest import loadtest
+
+    try:
+        run = loadtest(
+            k8s.cluster, service, profile, slo=slo, directory=out, settle=settle, say=say, **request
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "interrupted: Locust has ended; `mlk8s report DIR` shows what was measured, DIR as named above"
+        ) from None
+    _show(run, output)
+    if run.verdict is not None:
+        raise typer.Exit(run.verdict.exit_code)
+
+
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="RUNDIR", help="Directory of a load test.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE.html", help="The file; report.html in the directory by default."),
+    ] = None,
+) -> None:
+    """Write a load test's report as one HTML file that needs no network; prints its path."""
+    from mlk8s.operations.run import Run
+
+    print(Run.open(directory).report(out))
+
+
+def _profile(steps: str | None, users: str | None, hold: str) -> LoadProfile:
+    from mlk8s.spec.load import LoadProfile
+
+    if (steps is None) == (users is None):
+        raise UsageError("no load is given", expected="exactly one of --steps 50,100,200 and --users 4,8")
+    try:
+        if steps is not None:
+            return LoadProfile.steps(rps=[float(item) for item in steps.split(",")], hold=hold)
+        return LoadProfile.closed(users=[int(item) for item in (users or "").split(",")], hold=hold)
+    except ValueError:
+        option, text = ("--steps", steps) if steps is not None else ("--users", users)
+        raise UsageError(
+            f"{option} {text!r} is not a list of numbers", expected=f"such as {option} 5,10,20"
+        ) from None
+
+
+def _slo(bounds: dict[str, Any]) -> Slo | None:
+    from mlk8s.spec.load import Slo
+
+    given = {name: bound for name, bound in bounds.items() if bound is not None}
+    return Slo(**given) if given else None
+
+
+def _request(data: str | None, body: str | None) -> dict[str, Any]:
+    from mlk8s.cli.data import read_inputs, read_text
+
+    if data is not None:
+        return {"inputs": read_inputs(data)}
+    text = body or ""
+    # `--body request.json` means the file, too: what is sent is too long for a command line
+    return {"body": read_text(text if text[:1] in ("@", "-", "{") else f"@{text}")[0].encode()}
+
+
+def _show(run: Run, output: Form) -> None:
+    from dataclasses import asdict
+
+    verdict = run.verdict
+    values = {
+        "directory": str(run.directory),
+        "verdict": verdict.word if verdict else None,
+        "checks": [asdict(check) for check in verdict.checks] if verdict else [],
+        "stages": [asdict(stage) for stage in run.summary.stages],
+        "scaling": asdict(run.summary.scaling),
+    }
+    table = facts(
+        [("results", run.directory), ("verdict", verdict), ("report", f"mlk8s report {run.directory}")]
+    )
+    show(values, output, table)
+
+
+def register(app: typer.Typer) -> None:
+    """Add `mlk8s loadtest` and `mlk8s report`."""
+    for function in (loadtest, report):
+        app.command(function.__name__, rich_help_panel="Load tests")(function)

@@ -1,0 +1,51 @@
+"""What an apply would do: the manifests as they would be sent, or the API server's own word on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mlk8s.clients.cluster import Cluster
+from mlk8s.clients.platform import Platform
+from mlk8s.operations.apply import apply_all, refuse_foreign
+from mlk8s.operations.deploy import plan
+from mlk8s.operations.facts import render_facts
+from mlk8s.render.common import Manifest
+from mlk8s.spec.base import Spec
+from mlk8s.spec.job import FeatureCronJob, FeatureJob
+from mlk8s.spec.service import ModelService
+
+Say = Callable[[str], None]
+
+
+def manifests(
+    cluster: Cluster, platform: Platform, specs: Sequence[Spec], *, say: Say = print
+) -> list[Manifest]:
+    """Return what applying the specs would send, in order; writes nothing.
+
+    Raises:
+        StorageError: a model is not in the storage, or its digest differs.
+        UsageError: neither a spec nor the platform names an image or the object storage.
+    """
+    from mlk8s.render.job import render_cron_job, render_job
+
+    found: list[Manifest] = []
+    for spec in specs:
+        if isinstance(spec, ModelService):
+            found += plan(cluster, platform, spec, say=say)
+        elif isinstance(spec, FeatureJob):
+            found += render_job(spec, render_facts(platform, spec.namespace or cluster.namespace))
+        elif isinstance(spec, FeatureCronJob):
+            found += render_cron_job(spec, render_facts(platform, spec.job.namespace or cluster.namespace))
+    return found
+
+
+def check(cluster: Cluster, planned: Sequence[Manifest], *, say: Say = print) -> None:
+    """Let the API server check the manifests: schema, admission, quota, conflicts; nothing is kept.
+
+    Raises:
+        ClusterError: the server's refusal, or an object of that name that is somebody else's.
+    """
+    refuse_foreign(cluster, planned)
+    for item in apply_all(cluster, planned, dry_run=True, say=say):
+        metadata = item["metadata"]
+        say(f"{item['kind']} {metadata['namespace']}/{metadata['name']}: accepted (server dry run)")

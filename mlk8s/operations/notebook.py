@@ -1,0 +1,103 @@
+"""Run a notebook from top to bottom with papermill, and say how far it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mlk8s.errors import Mlk8sError, UsageError
+
+Say = Callable[[str], None]
+
+
+class NotebookFailed(Mlk8sError):
+    """A cell raised; the executed notebook shows where."""
+
+
+def run_notebook(notebook: Path, executed: Path, parameters: Mapping[str, Any], *, say: Say = print) -> str:
+    """Run a notebook in its own directory and return what its last cell printed.
+
+    Args:
+        executed: where the notebook with its outputs is written; also when a cell fails.
+        parameters: values for the cell tagged `parameters`.
+        say: gets a line a cell, and what the cells print.
+
+    Raises:
+        UsageError: no such notebook, or it has no such parameter (papermill itself would only warn).
+        NotebookFailed: a cell raised.
+        Mlk8sError: papermill is not installed.
+    """
+    if find_spec("papermill") is None:
+        raise Mlk8sError("papermill is not installed", next_step="pip install 'mlk8s[notebook]'")
+    if not notebook.is_file():
+        raise UsageError("no such notebook", where=str(notebook), next_step="give its path with --notebook")
+    import papermill
+
+    _check_parameters(papermill.inspect_notebook(str(notebook)), parameters, notebook)
+    handler = _Lines(say)
+    logger = logging.getLogger("papermill")
+    level, spread = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        done = papermill.execute_notebook(
+            str(notebook), str(executed), parameters=dict(parameters), cwd=str(notebook.parent),
+            kernel_name="python3", log_output=True, progress_bar=False,
+        )  # fmt: skip
+    except papermill.PapermillExecutionError as error:
+        raise NotebookFailed(
+            f"cell {error.exec_count} failed: {error.ename}: {error.evalue}",
+            where=str(executed),
+            next_step="open the executed notebook: it has everything up to the failure",
+        ) from None
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = spread
+    return _last_words(done)
+
+
+def _check_parameters(known: Mapping[str, Any], given: Mapping[str, Any], notebook: Path) -> None:
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise UsageError(
+            f"the notebook has no parameter {unknown[0]!r}", where=str(notebook),
+            expected=f"one of: {', '.join(known) or 'it has no cell tagged `parameters`'}",
+        )  # fmt: skip
+
+
+def _last_words(notebook: Any) -> str:
+    """Return the text that the last code cell wrote to stdout."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    outputs = code[-1].outputs if code else []
+    return "".join(
+        item["text"] for item in outputs if item["output_type"] == "stream" and item["name"] == "stdout"
+    )
+
+
+class _Lines(logging.Handler):
+    """papermill's log as plain lines: what the cells print, not how papermill works."""
+
+    _NOISE = (
+        "Ending Cell",
+        "Input Notebook:",
+        "Output Notebook:",
+        "Executing notebook with kernel",
+        "Working directory",
+    )
+
+    def __init__(self, say: Say) -> None:
+        super().__init__()
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage().rstrip()
+        if not text or text.startswith(self._NOISE):
+            return
+        if text.startswith("Executing Cell"):
+            text = f"— cell {text.split()[2].rstrip('-')}"
+        self._say(text)
