@@ -43,6 +43,7 @@ _GROUPS: dict[str, tuple[str, str]] = {
     ),
     "coordination.k8s.io/v1": ("Lease", ""),
     "discovery.k8s.io/v1": ("EndpointSlice", ""),
+    "gateway.networking.k8s.io/v1": ("HTTPRoute Gateway", "GatewayClass=gatewayclasses"),
     "rbac.authorization.k8s.io/v1": ("Role RoleBinding", "ClusterRole ClusterRoleBinding"),
     "storage.k8s.io/v1": ("", "StorageClass=storageclasses"),
     "scheduling.k8s.io/v1": ("", "PriorityClass=priorityclasses"),

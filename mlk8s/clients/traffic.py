@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlk8s.clients.cluster import Cluster
-from mlk8s.errors import ClusterError, NotFound, Rejected
+from mlk8s.errors import ClusterError, Forbidden, NotFound, Rejected
 
 DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
 TRAEFIK_SINCE = (3, 7)  # https://github.com/traefik/traefik/pull/12739
@@ -64,6 +64,19 @@ class Controller:
     running: tuple[Running, ...]
     honours_canary: bool | None
     reason: str
+
+
+@dataclass(frozen=True)
+class WayIn:
+    """How a service is reached from outside: path, host of its rule, and class of its Ingress."""
+
+    path: str
+    host: str | None
+    ingress_class: str | None
+
+    def url(self, ingress_url: str) -> str:
+        """Return the service's address at the way in; its host is only a header: it need not resolve here."""
+        return ingress_url.rstrip("/") + self.path.rstrip("/")
 
 
 def find_controller(cluster: Cluster, ingress_class: str | None) -> Controller:
@@ -123,18 +136,21 @@ def require_canary(found: Controller) -> None:
         )
 
 
-def address(ingress_url: str, path: str, rule: dict[str, Any] | None = None) -> tuple[str, str | None]:
-    """Return URL and Host header of a service as seen from here.
-
-    Args:
-        ingress_url: address of the way in.
-        path: the service's path, where no rule says it.
-        rule: the rule of its Ingress; its host is only a header: the name need not resolve here.
-    """
-    host = None
-    if rule is not None:
-        host, path = rule.get("host"), str(rule["http"]["paths"][0]["path"])
-    return ingress_url.rstrip("/") + path.rstrip("/"), host
+def way_in(cluster: Cluster, service: str, namespace: str) -> WayIn | None:
+    """Return how a service is reached from outside, by its live Ingress or HTTPRoute; None without one."""
+    ingress = cluster.find("Ingress", service, namespace)
+    if ingress is not None:
+        rule = ingress["spec"]["rules"][0]
+        path = str(rule["http"]["paths"][0]["path"])
+        return WayIn(path, rule.get("host"), ingress["spec"].get("ingressClassName"))
+    try:
+        route = cluster.find("HTTPRoute", service, namespace)
+    except Forbidden:
+        route = None
+    if route is None:
+        return None
+    match = route["spec"]["rules"][-1]["matches"][0]
+    return WayIn(str(match["path"]["value"]), (route["spec"].get("hostnames") or [None])[0], None)
 
 
 def product(image: str) -> Running | None:

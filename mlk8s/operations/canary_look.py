@@ -6,16 +6,14 @@ from typing import Any
 
 from mlk8s.assess.canary import CanaryFacts, CanaryStatus, assess_canary
 from mlk8s.clients.cluster import Cluster
-from mlk8s.errors import NotFound
 from mlk8s.operations import canary_state
 from mlk8s.operations.lease import holder
-from mlk8s.render.canary import GatewayRule, IngressRule, TrafficRule
+from mlk8s.render.canary import GatewayRule, IngressRule, TrafficRule, traffic_rule
 from mlk8s.render.common import INSTANCE, MANAGED_BY, MANAGER, NAME, TRACK, Identity
 from mlk8s.render.stored import stored_spec
 
 KINDS = ("Deployment", "PodDisruptionBudget", "Service", "ConfigMap", "ServiceAccount")
 """What a canary is made of beside its traffic rule, in the order in which it goes: pods first."""
-_ROUTE = GatewayRule.kind
 
 
 def lease_name(service: str) -> str:
@@ -44,13 +42,13 @@ def look(cluster: Cluster, name: str, namespace: str) -> CanaryStatus:
     deployment = cluster.get("Deployment", name, namespace)
     spec = stored_spec(deployment)
     instance = Identity(name, "canary").instance
-    rule = traffic_rule(cluster, name, namespace)
-    live = cluster.find(rule.kind, name if rule.kind == _ROUTE else instance, namespace)
+    rule = traffic_rule(spec) if spec is not None else IngressRule()
+    live = cluster.find(rule.kind, rule_name(rule, name), namespace)
     pods = _canary_deployment(cluster, name, namespace)
     weight = rule.weight(live) if live is not None else None
     leftovers = [f"Deployment {instance}"] if pods is not None else []
     if weight is not None:
-        leftovers.append(f"{rule.kind.rpartition('/')[2]} {instance}")
+        leftovers.append(f"{rule.kind} {rule_name(rule, name)}")
     return assess_canary(
         CanaryFacts(
             service=name,
@@ -71,16 +69,9 @@ def ready_pods(cluster: Cluster, name: str, namespace: str) -> int:
     return int(((found or {}).get("status") or {}).get("readyReplicas") or 0)
 
 
-def traffic_rule(cluster: Cluster, name: str, namespace: str) -> TrafficRule:
-    """Return how the service's traffic is shared: by its HTTPRoute where it has one, else by an Ingress."""
-    try:
-        route = cluster.find(_ROUTE, name, namespace)
-    except NotFound:
-        route = None
-    if route is None:
-        return IngressRule()
-    parent = route["spec"]["parentRefs"][0]
-    return GatewayRule(f"{parent.get('namespace', namespace)}/{parent['name']}")
+def rule_name(rule: TrafficRule, service: str) -> str:
+    """Return the name of the object that shares the traffic: the canary's Ingress, or the service's route."""
+    return service if isinstance(rule, GatewayRule) else Identity(service, "canary").instance
 
 
 def _canary_deployment(cluster: Cluster, name: str, namespace: str) -> dict[str, Any] | None:

@@ -11,18 +11,18 @@ from mlk8s.assess.canary import CanaryRecord, Phase, Verb
 from mlk8s.assess.split import Split
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
-from mlk8s.clients.traffic import address
+from mlk8s.clients.traffic import way_in
 from mlk8s.errors import Conflict, Rejected, UsageError
 from mlk8s.operations import canary_state
 from mlk8s.operations.apply import apply_all, refuse_foreign
-from mlk8s.operations.canary_look import KINDS, look, ready_pods, selector, traffic_rule
+from mlk8s.operations.canary_look import KINDS, look, ready_pods, rule_name, selector
 from mlk8s.operations.canary_observe import FOLLOWS, Observer
 from mlk8s.operations.deploy import release
 from mlk8s.operations.facts import render_facts
 from mlk8s.operations.lease import OperatorLease
 from mlk8s.operations.model import with_digest
 from mlk8s.operations.waiting import wait_rollout
-from mlk8s.render.canary import DEFAULT_HEADER, GatewayRule, canary_spec, promoted_spec, render_canary
+from mlk8s.render.canary import DEFAULT_HEADER, canary_spec, promoted_spec, render_canary, traffic_rule
 from mlk8s.render.common import Identity
 from mlk8s.render.stored import stored_spec
 from mlk8s.spec.canary import Canary
@@ -52,7 +52,6 @@ class CanaryWork:
         self.deployment = cluster.get("Deployment", name, namespace)
         self.record = canary_state.read(self.deployment)
         self.facts = render_facts(platform, namespace)
-        self.rule = traffic_rule(cluster, name, namespace)
         spec = stored_spec(self.deployment)
         if spec is None:
             raise Conflict(
@@ -62,6 +61,7 @@ class CanaryWork:
                 next_step="deploy it with mlk8s, or choose a service that `mlk8s status` lists",
             )
         self.stable: ModelService = spec
+        self.rule = traffic_rule(spec)
 
     # --- what must hold ------------------------------------------------------------------------------
 
@@ -89,9 +89,8 @@ class CanaryWork:
     @property
     def ingress_class(self) -> str | None:
         """Class of the service's live Ingress; None where it has none."""
-        ingress = self.cluster.find("Ingress", self.name, self.namespace)
-        name = ingress["spec"].get("ingressClassName") if ingress is not None else None
-        return None if name is None else str(name)
+        found = way_in(self.cluster, self.name, self.namespace)
+        return found.ingress_class if found is not None else None
 
     def with_digest(self, canary: Canary) -> Canary:
         """Return the canary with its model's digest, where the storage can be read from here.
@@ -168,7 +167,7 @@ class CanaryWork:
         else:
             raise Rejected(
                 f"the ingress controller does not lead to the canary: {cause}",
-                where=self.rule.kind.rpartition("/")[2],
+                where=f"{self.rule.kind} {self.namespace}/{self._rule_name}",
                 next_step="`mlk8s doctor` shows the controller and whether it honours canaries",
             )
 
@@ -193,12 +192,9 @@ class CanaryWork:
     @cached_property
     def observer(self) -> Observer:
         """What looks through the Ingress."""
-        ingress = self.cluster.find("Ingress", self.name, self.namespace)
-        path = None if self.stable.route is None else self.stable.route.path
-        rule = ingress["spec"]["rules"][0] if ingress is not None else None
-        url, host = None, None
-        if self.platform.ingress_url is not None:
-            url, host = address(self.platform.ingress_url, path or f"/{self.namespace}/{self.name}", rule)
+        found, base = way_in(self.cluster, self.name, self.namespace), self.platform.ingress_url
+        url = found.url(base) if found is not None and base is not None else None
+        host = found.host if found is not None else None
         header = self.record.header if self.record is not None else None
         return Observer(url, host, self.name, header or DEFAULT_HEADER)
 
@@ -294,7 +290,7 @@ class CanaryWork:
 
     @property
     def _rule_name(self) -> str:
-        return self.name if isinstance(self.rule, GatewayRule) else Identity(self.name, "canary").instance
+        return rule_name(self.rule, self.name)
 
     def _render(self, canary: Canary, weight: int) -> list[dict[str, Any]]:
-        return render_canary(self.stable, canary, self.facts, weight=weight, rule=self.rule)
+        return render_canary(self.stable, canary, self.facts, weight=weight)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from mlk8s.assess.rollout import previous_replica_set, stuck_pods
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
-from mlk8s.errors import NotFound
+from mlk8s.errors import Forbidden, NotFound
 from mlk8s.operations import canary_state
 from mlk8s.operations.apply import apply_all, refuse_foreign
+from mlk8s.operations.entry import wait_for_entry
 from mlk8s.operations.facts import render_facts
 from mlk8s.operations.model import with_digest
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
@@ -26,7 +27,7 @@ from mlk8s.spec.service import ModelService
 Say = Callable[[str], None]
 
 _READS = ("Pod", "ReplicaSet")
-_OPTIONAL = ("HorizontalPodAutoscaler", "Ingress")
+_OPTIONAL = ("HorizontalPodAutoscaler", "Ingress", "HTTPRoute")
 """Kinds that a service has only where its spec asks for them."""
 _ALL = (
     "Ingress",
@@ -38,7 +39,6 @@ _ALL = (
     "ConfigMap",
     "ServiceAccount",
 )
-_ROUTE = "gateway.networking.k8s.io/v1/HTTPRoute"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +140,7 @@ def release(
     if not wait:
         return Deployed(spec=spec, url=url, ready=0, seconds=time.monotonic() - started)
     verdict = wait_rollout(cluster, spec.name, namespace, timeout=timeout, say=say)
+    wait_for_entry(spec, facts, say=say)
     seconds = time.monotonic() - started
     _prune_configs(cluster, spec.name, namespace)
     say(f"{spec.name}: serves {spec.model}{f' at {url}' if url else ''} after {seconds:.1f} s")
@@ -191,7 +192,7 @@ def delete(cluster: Cluster, name: str, namespace: str, *, say: Say = print) -> 
     """
     labels = f"{NAME}={name},{COMPONENT}=model-server,{MANAGED_BY}={MANAGER}"
     gone = 0
-    for kind in (_ROUTE, *_ALL):
+    for kind in ("HTTPRoute", *_ALL):
         try:
             found = cluster.list(kind, namespace, labels=labels)
         except NotFound:
@@ -225,7 +226,10 @@ def _remove_leftovers(
     for kind in _OPTIONAL:
         if kind in wanted:
             continue
-        found = cluster.find(kind, name, namespace)
+        try:
+            found = cluster.find(kind, name, namespace)
+        except Forbidden:
+            continue  # who may not read this kind has made none
         if found is not None and (found["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGER:
             cluster.delete(kind, name, namespace)
             say(f"{name}: {kind} deleted, the spec no longer asks for it")

@@ -50,16 +50,17 @@ class Service:
     @property
     def url(self) -> str | None:
         """URL of the service from outside, or None where it has no route."""
-        ingress = self.cluster.find("Ingress", self.name, self.namespace)
-        if ingress is None:
+        from mlk8s.clients.traffic import way_in
+
+        found = way_in(self.cluster, self.name, self.namespace)
+        if found is None:
             return None
-        rule = ingress["spec"]["rules"][0]
         base = self.platform.ingress_url or ""
-        if rule.get("host"):
+        if found.host:
             scheme, _, address = (base or "http://").partition("://")
             _, colon, port = address.partition(":")
-            base = f"{scheme}://{rule['host']}{colon}{port}"
-        return base + str(rule["http"]["paths"][0]["path"])
+            base = f"{scheme}://{found.host}{colon}{port}"
+        return found.url(base)
 
     @property
     def inference(self) -> Inference:
@@ -69,19 +70,19 @@ class Service:
             NotFound: the service has no route from outside.
         """
         from mlk8s.clients.inference import Inference
-        from mlk8s.clients.traffic import address
+        from mlk8s.clients.traffic import way_in
 
         if self._inference is None:
-            ingress = self.cluster.find("Ingress", self.name, self.namespace)
-            if ingress is None or self.platform.ingress_url is None:
+            found = way_in(self.cluster, self.name, self.namespace)
+            if found is None or self.platform.ingress_url is None:
                 raise NotFound(
                     f"service {self.name!r} has no Ingress that can be reached from here",
                     where=f"namespace {self.namespace!r}",
                     next_step="deploy it with a route, or use `kubectl port-forward`",
                 )
-            rule = ingress["spec"]["rules"][0]
-            url, host = address(self.platform.ingress_url, "/", rule)
-            self._inference = Inference(url, model=self.name, host=host)
+            self._inference = Inference(
+                found.url(self.platform.ingress_url), model=self.name, host=found.host
+            )
         return self._inference
 
     def predict(self, inputs: Any, *, headers: dict[str, str] | None = None) -> Prediction:

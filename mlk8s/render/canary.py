@@ -77,7 +77,7 @@ class GatewayRule:
         gateway: NAMESPACE/NAME of the Gateway that the route hangs on.
     """
 
-    kind = "gateway.networking.k8s.io/v1/HTTPRoute"
+    kind = "HTTPRoute"
 
     def __init__(self, gateway: str) -> None:
         self.gateway = gateway
@@ -97,6 +97,12 @@ class GatewayRule:
             if len(backends) == 2:
                 return int(backends[1].get("weight", 1))
         return None
+
+
+def traffic_rule(stable: ModelService) -> TrafficRule:
+    """Return how a service's traffic is shared: by its HTTPRoute on a Gateway, else by a second Ingress."""
+    gateway = stable.route.gateway if stable.route is not None else None
+    return GatewayRule(gateway) if gateway is not None else IngressRule()
 
 
 def canary_spec(stable: ModelService, canary: Canary) -> ModelService:
@@ -119,14 +125,12 @@ def render_canary(
     facts: RenderFacts,
     *,
     weight: int,
-    rule: TrafficRule | None = None,
 ) -> list[Manifest]:
     """Return every object of a canary in apply order; the traffic rule comes last.
 
     Args:
         stable: the service beside which it runs.
         weight: percent of the requests; 0 until its pods are ready.
-        rule: how traffic is split; None means Ingress annotations.
 
     Raises:
         UsageError: when neither the spec nor the facts name an image or the object storage.
@@ -134,4 +138,4 @@ def render_canary(
     """
     identity = Identity(stable.name, "canary")
     workload = render_workload(canary_spec(stable, canary), facts, identity, canary.replicas)
-    return apply_order([*workload, (rule or IngressRule()).split(stable, canary, facts, weight)])
+    return apply_order([*workload, traffic_rule(stable).split(stable, canary, facts, weight)])

@@ -6,6 +6,7 @@ from mlk8s.render.bundle import apply_order
 from mlk8s.render.common import COMPONENT, NAME, Identity, Manifest, service_labels
 from mlk8s.render.deployment import config_map, deployment, service_account, storage_endpoint
 from mlk8s.render.facts import RenderFacts
+from mlk8s.render.gateway import http_route
 from mlk8s.render.network import namespace_peer, network_policy
 from mlk8s.render.routing import PORT, cluster_service, ingress
 from mlk8s.render.scaling import autoscaler, disruption_budget
@@ -16,7 +17,7 @@ def render_service(spec: ModelService, facts: RenderFacts) -> list[Manifest]:
     """Return every object of a service in apply order.
 
     ServiceAccount, ConfigMap, NetworkPolicy, Service, PodDisruptionBudget, Deployment, and where the spec
-    asks for them HorizontalPodAutoscaler and Ingress.
+    asks for them HorizontalPodAutoscaler and Ingress or HTTPRoute.
 
     Raises:
         UsageError: when neither the spec nor the facts name an image or the object storage.
@@ -26,7 +27,9 @@ def render_service(spec: ModelService, facts: RenderFacts) -> list[Manifest]:
     manifests = [*render_workload(spec, facts, identity, replicas), service_policy(spec, facts)]
     if spec.autoscale is not None:
         manifests.append(autoscaler(spec, facts, identity, spec.autoscale))
-    if spec.route is not None:
+    if spec.route is not None and spec.route.gateway is not None:
+        manifests.append(http_route(spec, facts, spec.route.gateway))
+    elif spec.route is not None:
         manifests.append(ingress(spec, facts, identity))
     return apply_order(manifests)
 

@@ -50,6 +50,13 @@ def _host(value: str) -> str:
     return value
 
 
+def _gateway(value: str) -> str:
+    namespace, slash, name = value.partition("/")
+    if not slash:
+        raise ValueError("expected NAMESPACE/NAME of a Gateway")
+    return f"{dns_label(namespace)}/{dns_label(name)}"
+
+
 def _path(value: str) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", value) or "//" in value:
         raise ValueError("expected an absolute URL path such as /models/iris")
@@ -81,11 +88,19 @@ class Route(Spec):
         path: URL prefix; None means /NAMESPACE/NAME. The server knows its prefix, so no controller has to
             rewrite it.
         ingress_class: None means the cluster's platform or default class.
+        gateway: NAMESPACE/NAME of a Gateway (Gateway API); the way in is then an HTTPRoute, not an Ingress.
     """
 
     host: Annotated[str, AfterValidator(_host)] | None = None
     path: Annotated[str, AfterValidator(_path)] | None = None
     ingress_class: Name | None = None
+    gateway: Annotated[str, AfterValidator(_gateway)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Route:
+        if self.gateway is not None and self.ingress_class is not None:
+            raise ValueError("ingress_class and gateway are both given; expected one way in")
+        return self
 
 
 class ModelService(Spec):

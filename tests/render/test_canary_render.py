@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from mlk8s.render.canary import GatewayRule, IngressRule, canary_spec, promoted_spec, render_canary
+from mlk8s.errors import SpecError
+from mlk8s.render.canary import (
+    GatewayRule,
+    IngressRule,
+    canary_spec,
+    promoted_spec,
+    render_canary,
+    traffic_rule,
+)
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.service import render_service
 from mlk8s.spec.autoscale import Autoscale
@@ -113,6 +121,23 @@ def test_http_route_without_a_canary_is_the_services_alone() -> None:
     assert only["backendRefs"] == [{"name": "iris", "port": 8080}]
     assert route["spec"]["hostnames"] == ["iris.example"]
     assert rule.weight(route) is None
+
+
+def test_a_service_on_a_gateway_has_a_route_and_no_ingress() -> None:
+    spec = STABLE.replace(route=Route(gateway="mlk8s-system/traefik"))
+    kinds = [item["kind"] for item in render_service(spec, FACTS)]
+    assert "HTTPRoute" in kinds and "Ingress" not in kinds
+    assert isinstance(traffic_rule(spec), GatewayRule)
+    assert isinstance(traffic_rule(STABLE), IngressRule)
+    rendered = render_canary(spec, CANARY, FACTS, weight=10)
+    assert rendered[-1]["kind"] == "HTTPRoute"
+    assert rendered[-1]["metadata"]["name"] == "iris", "the service's own route, with two backends"
+
+
+@pytest.mark.parametrize("wrong", [{"gateway": "traefik"}, {"gateway": "a/b", "ingress_class": "nginx"}])
+def test_one_way_in(wrong: dict[str, str]) -> None:
+    with pytest.raises(SpecError):
+        Route(**wrong)
 
 
 def test_gateway_must_be_named_with_its_namespace() -> None:
