@@ -1,7 +1,7 @@
 """What a local cluster changes on the machine outside its own names: checked before, noted, and put back.
 
-Two things only: the mount point /var/lib/cni, and with `egress` the kernel's ip_forward. What they were before
-the first cluster is noted in the state root, and restored when no cluster needs the change any more.
+Two things only: the mount point /var/lib/cni, and with `egress` the kernel's ip_forward. How they were is
+noted in the state root, and restored when no cluster needs the change any more.
 """
 
 from __future__ import annotations

@@ -134,8 +134,11 @@ class Namespaces:
         self._spawn([*enter(holder), "sh", "-e", "-c", script, "sh", *component.command], log, environment)
         return True
 
-    def stop(self, name: str, timeout: float = 75) -> None:
-        """End a component: ask, insist after `timeout` seconds (the API server drains up to a minute)."""
+    def stop(self, name: str, timeout: float = 5) -> None:
+        """End a component: ask, and insist after `timeout` seconds.
+
+        The API server would drain for up to a minute; what it holds is in etcd.
+        """
         process = self.running().get(name)
         if process is None:
             return

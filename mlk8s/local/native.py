@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 
-from mlk8s.local import images, machine, packages, parts, platform
+from mlk8s.local import images, machine, packages, parts
 from mlk8s.local.cache import cache_dir
 from mlk8s.local.handle import Local
 from mlk8s.local.progress import SILENT, Progress
@@ -60,6 +60,8 @@ def up(
         progress=progress,
     )
     if with_platform:
+        from mlk8s.local import platform  # loads the Kubernetes client, which nothing else here needs
+
         platform.install(local, progress)
     return local
 

@@ -1,0 +1,70 @@
+"""A real local cluster for the end-to-end tests: one for the whole run, and bare ones for the tests that break them.
+
+MLK8S_TEST_CLUSTER names the cluster (mlk8s-test), MLK8S_TEST_PORT its port (18080); MLK8S_KEEP=1 leaves it up.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from pods import python_image
+
+from mlk8s.local import native
+from mlk8s.local.handle import Local
+from mlk8s.local.progress import open_progress
+
+BarePort = 18180
+
+
+@pytest.fixture(scope="session")
+def local_cluster() -> Iterator[Local]:
+    """The run's cluster, with the platform on it."""
+    name = os.environ.get("MLK8S_TEST_CLUSTER", "mlk8s-test")
+    port = int(os.environ.get("MLK8S_TEST_PORT", "18080"))
+    with open_progress() as progress:
+        local = native.up(name, port=port, progress=progress, yes=True)
+    yield local
+    if os.environ.get("MLK8S_KEEP") != "1":
+        native.down(name)
+
+
+@pytest.fixture(scope="module")
+def namespace(local_cluster: Local, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh namespace for each test module, deleted after it."""
+    yield from fresh_namespace(local_cluster, request.module.__name__)
+
+
+def fresh_namespace(local: Local, title: str) -> Iterator[str]:
+    """Make a namespace, yield its name, delete it without waiting."""
+    word = re.sub(r"[^a-z0-9]+", "-", title.lower().removeprefix("test_")).strip("-")[:30]
+    name = f"{word}-{uuid.uuid4().hex[:5]}"
+    api = local.api()
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"test": "e2e"}}}
+    api.request("POST", "/api/v1/namespaces", body)
+    yield name
+    api.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture(scope="session")
+def python_pods(local_cluster: Local) -> str:
+    """Reference of an image with Python in the run's cluster."""
+    return python_image(local_cluster)
+
+
+@pytest.fixture(scope="module")
+def bare_cluster() -> Iterator[Callable[..., Local]]:
+    """Make clusters without the platform, by name; every one is removed after the module."""
+    made: list[str] = []
+
+    def up(name: str, **options: object) -> Local:
+        if name not in made:
+            made.append(name)
+        return native.up(name, with_platform=False, yes=True, **options)  # type: ignore[arg-type]
+
+    yield up
+    for name in made:
+        native.down(name)
