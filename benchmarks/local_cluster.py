@@ -1,8 +1,8 @@
 """Measure the local cluster and the two README commands against what the project promises.
 
-    python benchmarks/local_cluster.py                 # what takes minutes: up, memory, deploy against kubectl
-    python benchmarks/local_cluster.py --commands      # also `make check`, `make demo`, `make test` with a cache
-    python benchmarks/local_cluster.py --cold          # also `make demo` in a fresh clone with an empty cache
+    python benchmarks/local_cluster.py             # up, memory, deploy against kubectl: a few minutes
+    python benchmarks/local_cluster.py --commands  # also `make check`, `make demo`, `make test` with a cache
+    python benchmarks/local_cluster.py --cold      # also `make demo` in a fresh clone with an empty cache
 
 Everything is measured on clusters of its own. The table's last line is `met N of M` with the rows that are
 not met; the same is written as JSON, with the date, the machine and the versions.
@@ -63,7 +63,7 @@ def main() -> int:
 
 def cluster_rows(repeat: int) -> list[Row]:
     """`up` with a cache, memory at rest, `deploy` against kubectl."""
-    from benchmarks_support import deploy_times, memory_of, up_times
+    from bench_cluster import deploy_times, memory_of, up_times
 
     node, whole = [], []
     for _ in range(repeat):
@@ -125,7 +125,9 @@ def timed(command: list[str], folder: Path, environment: dict[str, str] | None =
     done = subprocess.run(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL)
     seconds = time.perf_counter() - start
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: a failed run is not a measurement")
+        raise SystemExit(
+            f"{' '.join(command)} ended with {done.returncode}: a failed run is not a measurement"
+        )
     return seconds
 
 
@@ -149,7 +151,9 @@ def report(rows: list[Row]) -> None:
     now = datetime.now(UTC)
     path = RESULTS / f"local_cluster-{now:%Y-%m-%d}.json"
     facts = {"date": now.isoformat(timespec="seconds"), "machine": machine_facts()}
-    path.write_text(json.dumps(facts | {"rows": [asdict(row) | {"met": row.met} for row in rows]}, indent=1) + "\n")
+    path.write_text(
+        json.dumps(facts | {"rows": [asdict(row) | {"met": row.met} for row in rows]}, indent=1) + "\n"
+    )
     missed = [row.what for row in rows if not row.met]
     tail = f"; not met: {'; '.join(missed)}" if missed else ""
     print(f"met {len(rows) - len(missed)} of {len(rows)}{tail}")
