@@ -1,43 +1,47 @@
-"""The platform on a cluster: Traefik, CoreDNS, SeaweedFS, Prometheus and its adapter, as ordinary workloads.
+"""The platform of a native cluster: Traefik, CoreDNS, SeaweedFS, Prometheus, its adapter, and pods' images.
 
-    images = load_images(local, parts.ensure(FIRST, progress=progress), FIRST, progress)
-    install(cluster, describe(local), parts=FIRST, images=images, dns_address=local.cluster.dns_address)
+    install(local, progress)            # all of it
+    install(local, progress, FIRST)     # or in two waves, the second while the first is in use already:
+    install(local, progress, LATER)     # what may have to be built
 
-`install` declares everything anew, so the same call installs, heals what was deleted and follows a change. It
-is called once for each wave of parts. A part is waited for until it answers what it is there for, not until
-its pod runs.
+Each part is an ordinary workload from manifests/platform, with an image of our own in place of the official
+one. `install` declares everything anew, so the same call installs, heals what was deleted and follows a change.
+A part is waited for until it answers what it is there for; meanwhile the next ones are made.
 """
 
 from __future__ import annotations
 
-import base64
-import secrets
-import time
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
 from typing import TYPE_CHECKING
 
 from mlk8s.clients.cluster import Cluster
-from mlk8s.clients.platform import CONFIG_MAP, NAMESPACE, STORAGE_SECRET, Platform
-from mlk8s.errors import Conflict, NotFound, UsageError
-from mlk8s.local import platform_wait
-from mlk8s.local.platform_manifests import BASE, CRDS, FIRST, LATER, PART_OF, PARTS, Manifest, fit, load
+from mlk8s.clients.platform import NAMESPACE, Platform
+from mlk8s.errors import UsageError
+from mlk8s.local import images, platform_wait
+from mlk8s.local.parts import ensure, missing
+from mlk8s.local.pins import PARTS as PINS
+from mlk8s.local.platform_apply import apply_base, apply_description, apply_part, storage_keys
+from mlk8s.local.platform_manifests import PARTS
 from mlk8s.local.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from mlk8s.local.handle import Local
 
-__all__ = ["FIRST", "LATER", "PARTS", "describe", "install", "load_images", "storage_keys"]
+__all__ = ["ALL", "FIRST", "LATER", "describe", "install"]
 
-_STORAGE_DEFAULT = "storageclass.kubernetes.io/is-default-class"
-_ESTABLISH = 20.0  # seconds until a new CRD is served
-# Where there can be only one in a cluster, and somebody else may have come first.
-_SHARED = ("APIService", "IngressClass", "GatewayClass", "CustomResourceDefinition")
+LATER = ("prometheus", "prometheus-adapter")
+"""Parts that may have to be built; a cluster is of use before they are there."""
+FIRST = ("coredns", "traefik", "seaweedfs", *images.PYTHON_IMAGES)
+"""Parts that are there within seconds, and the images of model servers and pipelines."""
+# Prometheus leads: it needs the longest, two readings of each container that kubelet takes 10 s apart.
+ALL = (*LATER, *FIRST)
 
 
-def describe(local: Local, *, server_image: str | None = None, pipeline_image: str | None = None) -> Platform:
-    """What a native cluster's platform offers, for `install` to write down."""
+def describe(local: Local, *, server_image: str, pipeline_image: str) -> Platform:
+    """What a native cluster's platform offers, for ConfigMap mlk8s-platform."""
     return Platform(
         installed=True,
         ingress_url=local.ingress_url,
@@ -54,205 +58,84 @@ def describe(local: Local, *, server_image: str | None = None, pipeline_image: s
     )
 
 
-def load_images(
-    local: Local, programs: Mapping[str, Path], names: Iterable[str], progress: Progress = SILENT
-) -> dict[str, str]:
-    """Make images of parts and put them into the node's store; what is there stays.
-
-    Args:
-        programs: path of each static part's program, as `parts.ensure` returns them.
-        names: parts, or `server` and `pipeline`.
-
-    Returns:
-        Reference by name.
-
-    Raises:
-        LocalClusterError: an image cannot be made, or the node does not take it.
-    """
-    from mlk8s.local import images
-
-    wanted, stored, references = list(names), local.images(), {}
-    with progress.step("Images", total=len(wanted), unit="images") as step:
-        for name in wanted:
-            step.update(detail=name)
-            image = images.build(name, programs)
-            if image.reference not in stored:
-                local.load_image(image.archive)
-            references[name] = image.reference
-            step.advance()
-    return references
-
-
 def install(
-    cluster: Cluster,
-    platform: Platform,
-    *,
-    images: Mapping[str, str],
-    parts: Iterable[str] = PARTS,
-    dns_address: str | None = None,
-    progress: Progress = SILENT,
-    timeout: float = 120.0,
+    local: Local, progress: Progress = SILENT, parts: Iterable[str] = ALL, *, timeout: float = 120.0
 ) -> None:
     """Install parts of the platform, or bring them back to what they should be, and wait until they answer.
 
     Args:
-        cluster: as an administrator.
-        platform: what ConfigMap mlk8s-platform shall say.
-        images: image of each part by its name; a part that is not in it keeps the official image.
-        parts: of `PARTS`; the others are left as they are.
-        dns_address: of the cluster's DNS Service, where CoreDNS is among the parts.
+        local: the cluster; its node is Ready.
+        parts: of `ALL`; the others are left as they are.
         timeout: seconds for each part to answer.
 
     Raises:
-        LocalClusterError: a part does not become ready; the message has the cause.
+        LocalClusterError: a part cannot be had or does not become ready; the message has the cause.
         ClusterError: the API server refuses, or does not answer.
+        UsageError: there is no such part.
     """
-    wanted = list(parts)
-    if unknown := [name for name in wanted if name not in PARTS]:
-        raise UsageError(f"There is no part {unknown[0]}.", expected=f"one of {', '.join(PARTS)}")
-    persistent = _has_default_storage(cluster)
-    if "seaweedfs" in wanted and not persistent:
-        progress.message(
-            "The cluster has no default StorageClass: models are lost when object storage restarts."
-        )
-    _apply(cluster, load(BASE), progress)
-    keys = storage_keys(cluster)
-    _apply(cluster, _written_down(platform), progress)
-    if "traefik" in wanted:
-        crds = load(CRDS)
-        for crd in crds:
-            crd["metadata"].setdefault("labels", {})[PART_OF] = "mlk8s"
-        _apply(cluster, crds, progress)
-    for part in wanted:
-        objects = fit(load(part), images=images, dns_address=dns_address, persistent=persistent)
-        _apply(cluster, objects, progress)
-    _wait(cluster, wanted, _checks(cluster, platform, keys), progress, timeout)
+    wanted = set(parts)
+    if unknown := sorted(wanted.difference(ALL)):
+        raise UsageError(f"There is no part {unknown[0]}.", expected=f"one of {', '.join(ALL)}")
+    cluster = Cluster.connect(kubeconfig=local.kubeconfig, context=local.context)
+    apply_base(cluster, progress)
+    checks = _checks(cluster, local, storage_keys(cluster))
+    stored, references = local.images(), {}
+    waits: list[Future[None]] = []
+    # What has to be built comes last, so that everything else is up meanwhile.
+    absent = missing(wanted.intersection(PARTS))
+    stop = Event()
+    with ThreadPoolExecutor(max_workers=len(PARTS)) as pool, _set_on_failure(stop):
+        for name in sorted(wanted, key=lambda name: (name in absent, ALL.index(name))):
+            references[name] = _image(local, name, stored, progress)
+            if name in PARTS:
+                address = local.cluster.dns_address
+                apply_part(cluster, name, images=references, dns_address=address, progress=progress)
+                waits.append(pool.submit(_wait, cluster, name, checks[name], stop, progress, timeout))
+            if set(images.PYTHON_IMAGES) <= references.keys():
+                server, pipeline = (references[image] for image in ("server", "pipeline"))
+                platform = describe(local, server_image=server, pipeline_image=pipeline)
+                apply_description(cluster, platform, progress)
+        for done in waits:
+            done.result()
 
 
-def storage_keys(cluster: Cluster) -> tuple[str, str]:
-    """Return access key id and secret of the object storage; they are made where there are none."""
-    found = cluster.find("Secret", STORAGE_SECRET, NAMESPACE)
-    if found is None:
-        made = {"access-key-id": secrets.token_hex(10), "secret-access-key": secrets.token_urlsafe(30)}
-        labels = {"app.kubernetes.io/name": "seaweedfs", PART_OF: "mlk8s"}
-        try:
-            found = cluster.create(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Secret",
-                    "metadata": {"name": STORAGE_SECRET, "namespace": NAMESPACE, "labels": labels},
-                    "type": "Opaque",
-                    "data": {key: base64.b64encode(text.encode()).decode() for key, text in made.items()},
-                }
-            )
-        except Conflict:  # another `mlk8s up` was faster
-            found = cluster.get("Secret", STORAGE_SECRET, NAMESPACE)
-    data = {key: base64.b64decode(text).decode() for key, text in found["data"].items()}
-    return data["access-key-id"], data["secret-access-key"]
-
-
-def _written_down(platform: Platform) -> list[Manifest]:
-    """The ConfigMap, and the right of every user of the cluster to read it: it holds no secret."""
-    metadata = {"namespace": NAMESPACE, "labels": {PART_OF: "mlk8s"}}
-    reader = f"{CONFIG_MAP}-reader"
-    rbac = "rbac.authorization.k8s.io"
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": CONFIG_MAP, **metadata},
-            "data": platform.data(),
-        },
-        {
-            "apiVersion": f"{rbac}/v1",
-            "kind": "Role",
-            "metadata": {"name": reader, **metadata},
-            "rules": [
-                {
-                    "apiGroups": [""],
-                    "resources": ["configmaps"],
-                    "resourceNames": [CONFIG_MAP],
-                    "verbs": ["get"],
-                }
-            ],
-        },
-        {
-            "apiVersion": f"{rbac}/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": reader, **metadata},
-            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": reader},
-            "subjects": [{"apiGroup": rbac, "kind": "Group", "name": "system:authenticated"}],
-        },
-    ]
-
-
-def _apply(cluster: Cluster, objects: Iterable[Manifest], progress: Progress) -> None:
-    for item in objects:
-        if item["kind"] in _SHARED and _is_foreign(cluster, item):
-            if item["kind"] != "CustomResourceDefinition":
-                progress.message(
-                    f"{item['kind']} {item['metadata']['name']} is somebody else's and stays as it is."
-                )
-            continue
-        _apply_when_served(cluster, item)
-
-
-def _is_foreign(cluster: Cluster, item: Manifest) -> bool:
-    kind = f"{item['apiVersion']}/{item['kind']}"
-    try:
-        found = cluster.find(kind, item["metadata"]["name"])
-    except NotFound:  # the kind itself is not served yet
-        return False
-    return found is not None and (found["metadata"].get("labels") or {}).get(PART_OF) != "mlk8s"
-
-
-def _apply_when_served(cluster: Cluster, item: Manifest) -> None:
-    """Apply an object; a kind that a CRD has just brought is served a moment later."""
-    end = time.monotonic() + _ESTABLISH
-    while True:
-        try:
-            cluster.apply(item, force=True)
-            return
-        except NotFound:
-            if "gateway.networking.k8s.io/" not in item["apiVersion"] or time.monotonic() > end:
-                raise
-            time.sleep(0.1)
-
-
-def _has_default_storage(cluster: Cluster) -> bool:
-    if cluster.find("PersistentVolumeClaim", "seaweedfs", NAMESPACE):
-        return True
-    classes = cluster.list("StorageClass")
-    return any((c["metadata"].get("annotations") or {}).get(_STORAGE_DEFAULT) == "true" for c in classes)
-
-
-def _checks(cluster: Cluster, platform: Platform, keys: tuple[str, str]) -> dict[str, platform_wait.Check]:
-    def nothing_more() -> None:
-        """A ready CoreDNS has the Services already: its readiness probe says so."""
-
-    outside, ingress = platform.s3_endpoint_outside, platform.ingress_url
-    return {
-        "coredns": nothing_more,
-        "traefik": platform_wait.answers_http(ingress) if ingress else nothing_more,
-        "seaweedfs": platform_wait.answers_s3(outside, *keys) if outside else nothing_more,
-        "prometheus": platform_wait.answers_queries(cluster, platform),
-        "prometheus-adapter": platform_wait.answers_metrics(cluster),
-    }
+def _image(local: Local, name: str, stored: set[str], progress: Progress) -> str:
+    """Have an image in the node's store, and return its reference."""
+    if name in PARTS and (reference := f"localhost/mlk8s/{name}:{PINS[name].version}") in stored:
+        return reference
+    programs = ensure([name], progress=progress) if name in PARTS else None
+    with progress.step(f"Image of {name}"):
+        image = images.build(name, programs)
+        if image.reference not in stored:
+            local.load_image(image.archive)
+    return image.reference
 
 
 def _wait(
-    cluster: Cluster,
-    parts: list[str],
-    checks: Mapping[str, platform_wait.Check],
-    progress: Progress,
-    timeout: float,
+    cluster: Cluster, part: str, check: platform_wait.Check, stop: Event, progress: Progress, timeout: float
 ) -> None:
-    def one(part: str) -> None:
-        with progress.step(f"Wait for {part}") as step:
-            platform_wait.wait(cluster, part, checks[part], step, timeout)
+    with progress.step(f"Wait for {part}") as step:
+        platform_wait.wait(cluster, part, check, step, timeout, stop)
 
-    with ThreadPoolExecutor(max_workers=len(PARTS)) as pool:
-        waits = [pool.submit(one, part) for part in parts]
-        failures = [error for done in waits if (error := done.exception()) is not None]
-    for error in failures:
-        raise error
+
+@contextmanager
+def _set_on_failure(stop: Event) -> Iterator[None]:
+    """End the waits of the other parts too, when one fails or somebody presses Ctrl-C."""
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        raise
+
+
+def _checks(cluster: Cluster, local: Local, keys: tuple[str, str]) -> dict[str, platform_wait.Check]:
+    def nothing_more() -> None:
+        """A ready CoreDNS has the Services already: its readiness probe says so."""
+
+    return {
+        "coredns": nothing_more,
+        "traefik": platform_wait.answers_http(local.ingress_url),
+        "seaweedfs": platform_wait.answers_s3(local.s3_url, *keys),
+        "prometheus": platform_wait.answers_queries(cluster, f"{NAMESPACE}/prometheus:9090"),
+        "prometheus-adapter": platform_wait.answers_metrics(cluster),
+    }

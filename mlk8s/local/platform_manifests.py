@@ -15,11 +15,7 @@ Manifest = dict[str, Any]
 
 CRDS = "gateway-api-crds"
 BASE = "namespace"
-FIRST = ("coredns", "traefik", "seaweedfs")
-"""Parts that are to be had without a build of their own: the first wave."""
-LATER = ("prometheus", "prometheus-adapter")
-"""Parts that may still be built while the cluster already runs."""
-PARTS = (*FIRST, *LATER)
+PARTS = ("coredns", "traefik", "seaweedfs", "prometheus", "prometheus-adapter")
 PART_OF = "app.kubernetes.io/part-of"
 
 

@@ -6,13 +6,14 @@ import http.client
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from threading import Event
 from typing import Any
 
 import orjson
 
 from mlk8s.assess.causes import Cause, pod_cause
 from mlk8s.clients.cluster import Cluster
-from mlk8s.clients.platform import NAMESPACE, Platform
+from mlk8s.clients.platform import NAMESPACE
 from mlk8s.errors import ClusterError, LocalClusterError, NotFound, StorageError
 from mlk8s.local.progress import Step
 
@@ -36,14 +37,14 @@ def place_of(part: str) -> str:
     return "kube-system" if part == "coredns" else NAMESPACE
 
 
-def wait(cluster: Cluster, part: str, check: Check, step: Step, timeout: float) -> None:
-    """Wait until a part's Deployment is rolled out and the part answers.
+def wait(cluster: Cluster, part: str, check: Check, step: Step, timeout: float, stop: Event) -> None:
+    """Wait until a part's Deployment is rolled out and the part answers, or until `stop` is set.
 
     Raises:
         LocalClusterError: it cannot become ready, or did not within `timeout` seconds; with the cause.
     """
     began = time.monotonic()
-    while True:
+    while not stop.is_set():
         missing = _unavailable(cluster, part) or check()
         if missing is None:
             return
@@ -55,7 +56,7 @@ def wait(cluster: Cluster, part: str, check: Check, step: Step, timeout: float) 
                 raise _failure(cluster, part, f"{missing}. {cause.message}", cause)
         if waited > timeout:
             raise _failure(cluster, part, f"after {timeout:g} s {missing}", None)
-        time.sleep(_POLL)
+        stop.wait(_POLL)
 
 
 def _unavailable(cluster: Cluster, part: str) -> str | None:
@@ -138,9 +139,9 @@ def answers_s3(endpoint: str, access_key_id: str, secret_access_key: str) -> Che
     return check
 
 
-def answers_queries(cluster: Cluster, platform: Platform) -> Check:
-    """Prometheus has scraped the node's kubelet."""
-    namespace, _, service = (platform.prometheus or "").partition("/")
+def answers_queries(cluster: Cluster, place: str) -> Check:
+    """Prometheus, at 'NAMESPACE/SERVICE:PORT', has scraped the node's kubelet."""
+    namespace, _, service = place.partition("/")
 
     def check() -> str | None:
         try:
