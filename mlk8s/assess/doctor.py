@@ -74,8 +74,8 @@ def _unknown(check: str, fact: Unknown, do: str | None = None) -> Finding:
 
 def _version(version: str) -> Finding:
     found = re.match(r"v(\d+)\.(\d+)", version)
-    if found is None:
-        return Finding("Kubernetes", "unknown", f"version {version!r}")
+    if found is None or found[0] == "v0.0":
+        return Finding("Kubernetes", "unknown", f"its version {version!r} tells nothing")
     if (int(found[1]), int(found[2])) < OLDEST:
         return Finding(
             "Kubernetes",

@@ -21,11 +21,6 @@ _RESOURCES = ("cpu", "cpu_limit", "memory", "memory_limit")
 _ROUTE = ("host", "path", "ingress_class")
 
 
-def collect(**options: Any) -> dict[str, Any]:
-    """Return the options that were given."""
-    return {name: value for name, value in options.items() if value not in (None, [])}
-
-
 def from_options(name: str, options: dict[str, Any]) -> ModelService:
     """Return the model service that the options of `deploy` describe.
 

@@ -8,8 +8,8 @@
       autoscale: {min: 1, max: 8, target: 4}
 
 It is a file format only: nothing of that kind is installed in the cluster. The name, namespace and labels
-stand in `metadata`, everything else in `spec`; of a FeatureCronJob they go to its `job`. `source: build.py` is
-looked for beside the file.
+stand in `metadata`, everything else in `spec`; of a FeatureCronJob they go to its `job`. A relative `source`
+is looked for beside the file.
 """
 
 from __future__ import annotations

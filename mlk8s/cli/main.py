@@ -40,7 +40,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         show_error(error)
         return error.exit_code
     except typer.TyperException as error:
-        show_error(_usage(error))
+        if error.format_message().strip():  # else the help has been shown, for want of arguments
+            show_error(_usage(error))
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt) as error:
         warn(str(error) or "interrupted")
@@ -70,4 +71,4 @@ def _usage(error: typer.TyperException) -> UsageError:
     options = [name for name in getattr(error, "possibilities", None) or () if name.startswith("-")]
     if options:
         message = f"{getattr(error, 'message', message)}; did you mean {' or '.join(sorted(options))}?"
-    return UsageError(message[:1].lower() + message[1:], where=path, next_step=f"{path} --help")
+    return UsageError(message[:1].lower() + message[1:].rstrip("."), where=path, next_step=f"{path} --help")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,6 +53,11 @@ Timeout = Annotated[
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask no question.")]
 ClusterName = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the local cluster.")]
+
+
+def collect(**options: Any) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {name: value for name, value in options.items() if value not in (None, [])}
 
 
 def seconds(value: str | None, default: float) -> float:

@@ -16,6 +16,7 @@ from mlk8s.cli.options import (
     Output,
     Timeout,
     Wait,
+    collect,
     seconds,
 )
 from mlk8s.cli.output import columns, say, show
@@ -181,8 +182,6 @@ def deploy(
     Running it again converges. -f takes documents of kind ModelService, FeatureJob and FeatureCronJob
     (apiVersion: mlk8s.dev/v1), with the fields of the Python classes of the same names.
     """
-    from mlk8s.cli.declare import collect, from_options
-
     options = collect(
         model=model, digest=digest, image=image, env=env, label=label, replicas=replicas, min=least, max=most,
         metric=metric, target=target, gpu=gpu, cpu=cpu, cpu_limit=cpu_limit, memory=memory,
@@ -205,6 +204,8 @@ def deploy(
                 "no model is given", expected="NAME with --model, or -f FILE",
                 next_step="mlk8s deploy iris --model s3://models/iris/1",
             )  # fmt: skip
+        from mlk8s.cli.declare import from_options
+
         specs = [from_options(name, options)]
     _deploy(specs, wait, seconds(timeout, 180.0), dry_run, create_namespace, context, namespace, kubeconfig)
 
