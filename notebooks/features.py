@@ -19,7 +19,7 @@ def build(*, levels: int = 16, coarse: bool = True) -> pa.Table:
 
     Returns:
         One row an image: `pixel_00`..`pixel_63` (FP32, 0..1), ink in each row and column, `ink` (mean of all),
-        centre of mass in pixels, the coarse blocks, and `digit` (INT64, the label).
+        centre of mass in pixels, the coarse blocks, and `label` (INT64, the digit).
     """
     digits = load_digits()
     images = (digits.images / levels).astype(np.float32)  # [1797, 8, 8]
@@ -40,4 +40,4 @@ def build(*, levels: int = 16, coarse: bool = True) -> pa.Table:
         for i, block in enumerate(blocks.T):
             columns[f"block_{i:02d}"] = block
     columns = {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in columns.items()}
-    return pa.table({**columns, "digit": digits.target.astype(np.int64)})
+    return pa.table({**columns, "label": digits.target.astype(np.int64)})

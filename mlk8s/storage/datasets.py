@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlk8s.errors import SpecError
 from mlk8s.storage.artifacts import latest, publish, read_file, read_manifest, version_name
@@ -28,12 +28,10 @@ class DatasetRef:
     created: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A version that was read: its rows, its version, its manifest."""
+class Dataset(NamedTuple):
+    """A version that was read: `table, manifest = read_dataset(...)`."""
 
     table: pa.Table
-    version: str
     manifest: Manifest
 
 
@@ -108,7 +106,7 @@ def read_dataset(url: str, version: str | None = None, *, config: StorageConfig 
     parts = [
         pq.read_table(io.BytesIO(read_file(root / chosen, manifest, file, config))) for file in manifest.files
     ]
-    return Dataset(pa.concat_tables(parts), chosen, manifest)
+    return Dataset(pa.concat_tables(parts), manifest)
 
 
 def _parquet(table: pa.Table) -> bytes:

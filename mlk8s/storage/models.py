@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlk8s.errors import SpecError
 from mlk8s.storage.artifacts import publish, read_manifest
+from mlk8s.storage.broken import broken_onnx as broken_onnx
 from mlk8s.storage.credentials import StorageConfig
 from mlk8s.storage.location import Location
 from mlk8s.storage.manifest import Manifest

@@ -72,7 +72,7 @@ def test_the_digits_features_are_published_and_read_back(pod: Pod) -> None:
     assert json.loads(pod.termination.read_text()) == told
     dataset = read_dataset(pod.output, config=pod.config)
     assert dataset.manifest.digest == told["digest"] and dataset.table.num_rows == 1797
-    assert set(dataset.table["digit"].to_pylist()) == set(range(10))
+    assert set(dataset.table["label"].to_pylist()) == set(range(10))
     again, out, _ = pod.run(FEATURES, PIPELINE_VERSION="", JOB_NAME="digits-29924460")
     assert again == 0 and json.loads(out.splitlines()[-1])["event"] == "published_before"
     assert json.loads(out.splitlines()[-1])["digest"] == told["digest"]

@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 from server_process import Server, place_model, tensor
 
+from mlk8s.storage.broken import broken_onnx
+
 FOUR = [1.0, 2.0, 3.0, 4.5]
 Serve = Callable[..., Server]
 
@@ -32,8 +34,21 @@ def test_a_model_that_fails_at_run_time_answers_500_and_the_server_lives(serve: 
     assert server.metric('http_server_request_duration_seconds_count{code="500"') == 1
 
 
+def test_the_quickstarts_broken_model_promises_a_classifier_and_fails(serve: Serve) -> None:
+    server = serve(broken_onnx(4, classes=3)).ready()
+    _, document = server.get("/v2/models/iris")
+    assert document["inputs"] == [{"name": "X", "datatype": "FP32", "shape": [-1, 4]}]
+    assert [tuple(t.values()) for t in document["outputs"]] == [
+        ("label", "INT64", [-1]),
+        ("probabilities", "FP32", [-1, 3]),
+    ]
+    for _ in range(3):
+        assert server.infer(tensor(FOUR, [1, 4], name="X"))[0] == 500
+    assert server.get("/v2/health/ready")[0] == 200
+
+
 def test_a_model_of_another_width_than_the_data_fails_at_run_time(serve: Serve) -> None:
-    """The broken version of the quickstart: trained on one feature more, exported without a width."""
+    """Trained on one feature more than the service gets, and exported without a width."""
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
     from sklearn.linear_model import LogisticRegression
