@@ -72,7 +72,7 @@ def loadtest(
         raise NotFound(f"service {service.name!r} has no Ingress", next_step="deploy it with a route")
     check_target(url, allowed := ingress_hosts(cluster, service))
     request = _body(service, inputs, body)
-    place = _new_directory(directory, service.name)
+    place = _new_directory(directory, service.name, say)
     parts = urlsplit(url)
     settings = Settings(
         url=f"{parts.scheme}://{parts.netloc}",
@@ -198,19 +198,28 @@ def _body(service: Service, inputs: Any, body: Any) -> bytes:
     return data
 
 
-def _new_directory(directory: str | os.PathLike[str] | None, name: str) -> Path:
-    stamp = utc(Clock().now())[:19].replace(":", "").replace("-", "")
+def _new_directory(directory: str | os.PathLike[str] | None, name: str, say: Callable[[str], None]) -> Path:
+    stamp = _stamp(Clock().now())
     place = Path(directory) if directory is not None else Path("runs") / f"{name}-{stamp}"
     try:
+        if (place / FACTS).exists():
+            # An earlier test's results are moved aside, so that a notebook can run again and nothing is lost.
+            aside = place.with_name(f"{place.name}-{_stamp((place / FACTS).stat().st_mtime)}")
+            place.rename(aside)
+            say(f"the earlier results of {place} are now in {aside}")
         place.mkdir(parents=True, exist_ok=True)
         used = any(place.iterdir())
     except OSError as error:
         raise UsageError(f"cannot make the directory: {error.strerror}", where=str(place)) from None
     if used:
         raise UsageError(
-            "the directory is not empty", where=str(place), expected="a new directory for each load test"
+            "the directory holds other files", where=str(place), expected="a new directory for the results"
         )
     return place.resolve()
+
+
+def _stamp(moment: float) -> str:
+    return utc(moment)[:19].replace(":", "").replace("-", "")
 
 
 def _facts(
