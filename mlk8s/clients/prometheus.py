@@ -10,10 +10,6 @@ import orjson
 from mlk8s.clients.cluster import Cluster
 from mlk8s.errors import ClusterError, NotFound
 
-PLATFORM = ("mlk8s-system", "mlk8s-platform")
-"""Namespace and name of the ConfigMap in which `mlk8s up` writes where the platform's parts are."""
-
-
 @dataclass(frozen=True)
 class Sample:
     """One series of an instant query: its labels and its value."""
@@ -27,21 +23,14 @@ class Prometheus:
 
     Args:
         cluster: the cluster it runs in.
-        place: 'NAMESPACE/SERVICE:PORT', as the platform's ConfigMap has it.
+        place: 'NAMESPACE/SERVICE:PORT', as `Platform.prometheus` has it.
     """
 
-    def __init__(self, cluster: Cluster, place: str = "mlk8s-system/prometheus:9090") -> None:
+    def __init__(self, cluster: Cluster, place: str) -> None:
         self._cluster = cluster
         self.place = place
         self._namespace, _, service = place.partition("/")
         self._service = f"http:{service}"
-
-    @classmethod
-    def of(cls, cluster: Cluster) -> Prometheus | None:
-        """Return the platform's Prometheus, or None where the cluster does not name one."""
-        config = cluster.find("ConfigMap", PLATFORM[1], PLATFORM[0])
-        place = ((config or {}).get("data") or {}).get("prometheus")
-        return cls(cluster, place) if place else None
 
     def query(self, expression: str, *, timeout: float = 3.0) -> list[Sample]:
         """Return the series of an instant query (PromQL); values that are not a number are left out.

@@ -92,7 +92,8 @@ def loadtest(
     facts = _facts(cluster, service, url, slo, seconds, clock)
     _write(place, facts)
     say(f"load test: {profile.describe()} to {url}; results in {place}")
-    prometheus = Prometheus.of(cluster)
+    place_of = service.platform.prometheus
+    prometheus = Prometheus(cluster, place_of) if place_of else None
     with Sampler(cluster, service.namespace, service.name, prometheus, place, clock):
         facts["cut"] = _drive(settings, profile, seconds, clock, on_tick, say, facts)
     facts["ended"] = clock.now()

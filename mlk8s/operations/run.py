@@ -129,9 +129,9 @@ class Run:
         Raises:
             UsageError: the file cannot be written.
         """
-        return self.add_to().write(path or self.directory / "report.html")
+        return self.sections().write(path or self.directory / "report.html")
 
-    def add_to(self, report: Report | None = None) -> Report:
+    def sections(self, report: Report | None = None) -> Report:
         """Add the run's sections to a report (default: a new one) and return it."""
         from mlk8s.report.run import add_run
 

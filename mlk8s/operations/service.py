@@ -12,6 +12,7 @@ from mlk8s.clients.platform import Platform
 from mlk8s.errors import NotFound
 
 if TYPE_CHECKING:
+    from mlk8s.assess.split import Split
     from mlk8s.clients.background import BackgroundClient
     from mlk8s.clients.inference import Inference, Prediction
     from mlk8s.operations.canary import CanaryStatus
@@ -149,10 +150,10 @@ class Service:
         from mlk8s.spec.canary import Canary
 
         spec = Canary(model=model, weight=weight, header=header, replicas=replicas)
-        canary.start(
+        started = canary.start(
             self.cluster, self.platform, self.name, self.namespace, spec, timeout=timeout, say=say or print
         )
-        return CanaryHandle(self)
+        return CanaryHandle(self, started.split)
 
     def running_canary(self) -> CanaryHandle:
         """Return the canary that was started before, perhaps by another process."""
@@ -162,20 +163,22 @@ class Service:
         self,
         profile: LoadProfile,
         *,
-        inputs: Any,
+        inputs: Any = None,
+        body: bytes | dict[str, Any] | str | os.PathLike[str] | None = None,
         slo: Slo | None = None,
         directory: str | os.PathLike[str] | None = None,
-        settle: float = 0.0,
+        settle: str | float = 0.0,
         say: Say | None = None,
     ) -> Run:
         """Run a load test through the Ingress, with Locust in a process of its own.
 
         Args:
             profile: what is sent over time.
-            inputs: rows or arrays of one request.
+            inputs: rows or arrays of one request; or
+            body: the V2 infer request itself: JSON bytes, a dict, or the path of a file.
             slo: the promise the result is judged by.
             directory: where results are written as they come; None makes one under ./runs.
-            settle: seconds to go on watching replicas after the load has ended.
+            settle: how long to go on watching replicas after the load, "60s" or seconds.
 
         Raises:
             LoadTestError: the load test did not run to its end; what was measured stays in the directory.
@@ -183,8 +186,8 @@ class Service:
         from mlk8s.operations.loadtest import loadtest
 
         return loadtest(
-            self.cluster, self, profile, inputs=inputs, slo=slo, directory=directory, settle=settle,
-            say=say or print,
+            self.cluster, self, profile, inputs=inputs, body=body, slo=slo, directory=directory,
+            settle=settle, say=say or print,
         )  # fmt: skip
 
     def undo(self, *, timeout: float = 120.0, say: Say | None = None) -> None:
@@ -201,10 +204,16 @@ class Service:
 
 
 class CanaryHandle:
-    """The canary of one service; state lives in the cluster, so any process can go on with it."""
+    """The canary of one service; state lives in the cluster, so any process can go on with it.
 
-    def __init__(self, service: Service) -> None:
+    Attributes:
+        service: the service it belongs to.
+        split: how the requests were seen to be shared out when the weight was last set here, or None.
+    """
+
+    def __init__(self, service: Service, split: Split | None = None) -> None:
         self.service = service
+        self.split = split
 
     def __repr__(self) -> str:
         return str(self.status())
@@ -223,7 +232,9 @@ class CanaryHandle:
         """Change the share of requests, 0 to 100 percent."""
         from mlk8s.operations import canary
 
-        return canary.set_weight(*self._place(), percent, say=say or print)
+        status = canary.set_weight(*self._place(), percent, say=say or print)
+        self.split = status.split
+        return status
 
     def promote(self, *, timeout: float = 180.0, say: Say | None = None) -> None:
         """Make the canary's version the service's version, then remove the canary."""
