@@ -26,17 +26,24 @@ def network_policy(
     storage_endpoint: str,
 ) -> Manifest:
     """Return the policy of the selected pods: callers as given; out to DNS and to the object storage only."""
-    dns = {
-        "to": [namespace_peer("kube-system")],
-        "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
-    }
     spec = {
         "podSelector": {"matchLabels": dict(selector)},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": ingress,
-        "egress": [dns, _storage(storage_endpoint, facts)],
+        "egress": [*_dns(), _storage(storage_endpoint, facts)],
     }
     return manifest("networking.k8s.io/v1", "NetworkPolicy", name, facts.namespace, labels, spec=spec)
+
+
+def _dns() -> list[Manifest]:
+    """Return the egress rules that lead to the cluster's DNS.
+
+    A policy sees the port of the pod behind the Service, which is not 53 where DNS runs without root: the pods
+    with the conventional label are open on every port, any others of kube-system on 53.
+    """
+    pods = {**namespace_peer("kube-system"), "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    ports = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
+    return [{"to": [pods]}, {"to": [namespace_peer("kube-system")], "ports": ports}]
 
 
 def _storage(endpoint: str, facts: RenderFacts) -> Manifest:
