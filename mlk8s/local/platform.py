@@ -4,9 +4,9 @@
     install(local, progress, FIRST)     # or in two waves, the second while the first is in use already:
     install(local, progress, LATER)     # what may have to be built
 
-Each part is an ordinary workload from manifests/platform, with an image of our own in place of the official
-one. `install` declares everything anew, so the same call installs, heals what was deleted and follows a change.
-A part is waited for until it answers what it is there for; meanwhile the next ones are made.
+Each part is an ordinary workload from manifests/platform, with an image of our own for the official one.
+`install` declares everything anew, so the same call installs, heals what was deleted and follows a change. A
+part is waited for until it answers what it is there for; meanwhile the next ones are made.
 """
 
 from __future__ import annotations

@@ -1,0 +1,124 @@
+"""Prometheus and the metrics APIs on the real cluster, and that `install` heals and changes nothing twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from pods import create_pod, pod
+
+from mlk8s.clients.cluster import Cluster
+from mlk8s.clients.platform import discover
+from mlk8s.clients.prometheus import Prometheus
+from mlk8s.local import platform
+from mlk8s.local.handle import Local
+
+# 2.5 requests are in flight all the time, so the counter of request-seconds grows by 2.5 a second.
+EXPORTER = """
+import http.server, time
+began = time.monotonic()
+class Metrics(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *a): pass
+    def do_GET(self):
+        value = 2.5 * (time.monotonic() - began)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4"); self.end_headers()
+        self.wfile.write(b"# TYPE requests_in_flight_seconds_total counter\\n"
+                         b"requests_in_flight_seconds_total{model=\\"m\\"} %.6f\\n" % value)
+http.server.ThreadingHTTPServer(("", 8080), Metrics).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(local_cluster: Local) -> Cluster:
+    return Cluster.connect(kubeconfig=local_cluster.kubeconfig)
+
+
+def quantity(text: str) -> float:
+    """The number that a Kubernetes quantity of these APIs stands for."""
+    units = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "Ki": 2**10, "Mi": 2**20}
+    for unit, factor in units.items():
+        if text.endswith(unit):
+            return float(text.removesuffix(unit)) * factor
+    return float(text)
+
+
+def eventually(read: Callable[[], Any], within: float) -> Any:
+    """The first answer that is something."""
+    end = time.monotonic() + within
+    while not (answer := read()):
+        assert time.monotonic() < end, "nothing came"
+        time.sleep(0.3)
+    return answer
+
+
+def items(cluster: Cluster, path: str) -> list[dict[str, Any]]:
+    from mlk8s.errors import NotFound
+
+    try:
+        return list(orjson.loads(cluster.raw("GET", path))["items"])
+    except NotFound:
+        return []
+
+
+def test_a_pods_metric_reaches_the_hpa_exactly(
+    cluster: Cluster, local_cluster: Local, namespace: str, python_pods: str
+) -> None:
+    labels = {"app.kubernetes.io/name": "flying", "mlk8s.dev/track": "stable"}
+    manifest = pod("flying", script=EXPORTER, labels=labels)
+    manifest["metadata"]["annotations"] = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
+    create_pod(local_cluster, namespace, manifest)
+    for version in ("v1beta1", "v1beta2"):
+        path = f"/apis/custom.metrics.k8s.io/{version}/namespaces/{namespace}/pods/*/requests_in_flight"
+        (found,) = eventually(lambda path=path: items(cluster, path), 40)
+        assert found["describedObject"]["name"] == "flying"
+    end = time.monotonic() + 10  # a window that the pod's first seconds fill only in part says less
+    while abs((value := quantity(items(cluster, path)[0]["value"])) - 2.5) > 0.15:
+        assert time.monotonic() < end, value
+        time.sleep(0.5)
+    prometheus = Prometheus.of(cluster)
+    assert prometheus is not None
+    (sample,) = prometheus.query(f'requests_in_flight_seconds_total{{namespace="{namespace}"}}')
+    assert sample.labels["service"] == "flying"
+    assert sample.labels["track"] == "stable"
+
+
+def test_cpu_and_memory_of_nodes_and_pods(cluster: Cluster, local_cluster: Local) -> None:
+    (node,) = eventually(lambda: items(cluster, "/apis/metrics.k8s.io/v1beta1/nodes"), 30)
+    assert node["metadata"]["name"] == local_cluster.cluster.node_name
+    assert 0 < quantity(node["usage"]["cpu"]) < 64
+    pods = items(cluster, "/apis/metrics.k8s.io/v1beta1/namespaces/mlk8s-system/pods")
+    (traefik,) = [p for p in pods if p["metadata"]["name"].startswith("traefik-")]
+    (container,) = traefik["containers"]
+    assert container["name"] == "traefik"
+    assert 10 * 2**20 < quantity(container["usage"]["memory"]) < 256 * 2**20
+
+
+def test_everybody_may_read_what_the_platform_is_and_nobody_its_keys(cluster: Cluster) -> None:
+    def may(resource: str, name: str) -> bool:
+        attributes = {"namespace": "mlk8s-system", "verb": "get", "resource": resource, "name": name}
+        spec = {"user": "somebody", "groups": ["system:authenticated"], "resourceAttributes": attributes}
+        kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "metadata": {}}
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        return bool(orjson.loads(cluster.raw("POST", path, body={**kind, "spec": spec}))["status"]["allowed"])
+
+    assert may("configmaps", "mlk8s-platform")
+    assert not may("secrets", "mlk8s-storage")
+
+
+def test_installing_again_heals_and_restarts_nothing_else(cluster: Cluster, local_cluster: Local) -> None:
+    def pods() -> dict[str, str]:
+        found = cluster.list("Pod", "mlk8s-system")
+        return {p["metadata"]["labels"]["app.kubernetes.io/name"]: p["metadata"]["uid"] for p in found}
+
+    before, said = pods(), discover(cluster)
+    cluster.delete("Deployment", "traefik", "mlk8s-system")
+    cluster.delete("ConfigMap", "mlk8s-platform", "mlk8s-system")
+    cluster.patch("Deployment", "prometheus-adapter", {"spec": {"replicas": 0}}, "mlk8s-system")
+    platform.install(local_cluster)
+    after = pods()
+    assert discover(cluster) == said
+    assert {name for name in before if after[name] == before[name]} == {"prometheus", "seaweedfs"}
