@@ -89,10 +89,15 @@ def new_replica_set(facts: RolloutFacts) -> Object | None:
 
 
 def previous_replica_set(facts: RolloutFacts) -> Object | None:
-    """Return the ReplicaSet of the revision before the current one; None where there is none."""
+    """Return the ReplicaSet to go back to; None where there is none.
+
+    It is the last one that still serves, else that of the revision before: after two failed deploys the
+    revision before is no place to go to.
+    """
     new = new_replica_set(facts)
     older = [item for item in facts.replica_sets if new is not None and _revision(item) < _revision(new)]
-    return max(older, key=_revision, default=None)
+    serving = [item for item in older if int(item.get("status", {}).get("readyReplicas", 0)) > 0]
+    return max(serving or older, key=_revision, default=None)
 
 
 def new_pods(facts: RolloutFacts) -> list[Object]:

@@ -1,0 +1,52 @@
+"""What several end-to-end tests need of a cluster: further namespaces, and users with few rights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from mlk8s.clients.cluster import Cluster
+
+
+@contextmanager
+def fresh_cluster_namespace(local: Any, title: str) -> Iterator[str]:
+    """Make a namespace and delete it afterwards, without waiting."""
+    from conftest import fresh_namespace
+
+    names = fresh_namespace(local, title)
+    try:
+        yield next(names)
+    finally:
+        next(names, None)
+
+
+def kubeconfig_of_service_account(
+    local: Any, cluster: Cluster, name: str, rules: list[dict[str, Any]], directory: Path
+) -> Path:
+    """Make a ServiceAccount with the rules in the cluster's namespace; return a kubeconfig with its token."""
+    metadata = {"name": name, "namespace": cluster.namespace}
+    rbac = "rbac.authorization.k8s.io"
+    cluster.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+    cluster.create({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": metadata, "rules": rules})
+    cluster.create(
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cluster.namespace}],
+        }
+    )
+    path = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts/{name}/token"
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = orjson.loads(cluster.raw("POST", path, body=body))["status"]["token"]
+    config = yaml.safe_load(Path(local.kubeconfig).read_text(encoding="utf-8"))
+    config["users"][0]["user"] = {"token": token}
+    found = directory / "kubeconfig"
+    found.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return found
