@@ -29,7 +29,7 @@ from mlk8s.local.pins import PARTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-_RECIPE = "2"  # raised when layers are made differently from the same input
+_RECIPE = "3"  # raised when layers are made differently from the same input
 _PACKAGES = "usr/local/lib/python3.11/dist-packages"  # where Debian's Python looks for packages by itself
 _APP = "app"
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tarfile
 from pathlib import Path
 
+import pyarrow
 import pytest
 
 from mlk8s.errors import LocalClusterError, UsageError
@@ -25,8 +27,9 @@ def test_a_layer_has_its_parents_sorted_once(tmp_path: Path) -> None:
             Entry("/usr/bin/link", link="weed", mode=0o777),
         ],
     )
-    assert layer.digest == hashlib.sha256(layer.path.read_bytes()).hexdigest()
-    with tarfile.open(layer.path) as tar:
+    content = pyarrow.input_stream(layer.path, compression="zstd").read()
+    assert layer.digest == hashlib.sha256(content).hexdigest()
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         members = tar.getmembers()
         assert [member.name for member in members] == [
             "etc", "etc/passwd", "tmp", "usr", "usr/bin", "usr/bin/link", "usr/bin/weed",
@@ -80,7 +83,10 @@ def test_an_archive_is_what_docker_load_reads(tmp_path: Path) -> None:
         assert (facts["architecture"], facts["os"]) == ("arm64", "linux")
         assert facts["config"]["Env"] == ["A=1", "B=2"]
         assert facts["config"]["User"] == "65532:65532"
-        found = [f"sha256:{hashlib.sha256(read(path)).hexdigest()}" for path in entry["Layers"]]
+        found = []
+        for path in entry["Layers"]:
+            layer = pyarrow.input_stream(io.BytesIO(read(path)), compression="zstd").read()
+            found.append(f"sha256:{hashlib.sha256(layer).hexdigest()}")
         assert found == facts["rootfs"]["diff_ids"]
 
 
