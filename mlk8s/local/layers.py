@@ -1,9 +1,9 @@
 """Image layers and image archives, byte for byte the same wherever they are made from the same files.
 
 A layer is a tar: entries sorted, one fixed time, owners given. Its digest, and so the image's id, is that of
-the uncompressed bytes; on disk it is compressed with zstd at its fastest, because containerd hashes, sends and
-syncs every byte it imports (40 percent less processor time, a third of the disk). An archive is the layout that
-`docker save` writes; containerd, Docker >= 23, Podman and kind read it.
+the uncompressed bytes; on disk it is compressed with zstd at its fastest, because containerd hashes, sends
+and syncs every byte it imports (40 percent less processor time, a third of the disk). An archive is the
+layout that `docker save` writes; containerd, Docker >= 23, Podman and kind read it.
 """
 
 from __future__ import annotations
