@@ -54,6 +54,7 @@ def start(
 
     Raises:
         NotFound: no such service.
+        UsageError: the service has no route, or has this model already.
         Conflict: another canary runs, another process works on it, or its names are taken.
         Rejected: the ingress controller would ignore it; nothing was made.
         RolledBack: its pods never became ready, or the controller did not lead to it; it was removed, and its
@@ -70,7 +71,9 @@ def start(
             say(f"{name}: {controller.reason}")
         work.require_stable_ready()
         work.require_free_names(canary)
-        record = work.write(canary_state.new(work.with_digest(canary)))
+        canary = work.with_digest(canary)
+        work.require_another_model(canary)
+        record = work.write(canary_state.new(canary))
         try:
             work.apply_canary(weight=0)
             say(f"{name}: canary {canary.model} applied with weight 0")

@@ -139,6 +139,19 @@ class CanaryWork:
         own = [item for item in self._render(canary, 0) if item["metadata"]["name"] != self.name]
         refuse_foreign(self.cluster, own)
 
+    def require_another_model(self, canary: Canary) -> None:
+        """Refuse a canary of what the service serves already.
+
+        Raises:
+            UsageError: it is the same model.
+        """
+        if (canary.model, canary.digest) == (self.stable.model, self.stable.digest):
+            raise UsageError(
+                f"{self.name} serves {canary.model} already",
+                where=f"Deployment {self.namespace}/{self.name}",
+                expected="a canary of another model version",
+            )
+
     def require_canary_ready(self) -> None:
         """Refuse to promote what does not serve.
 

@@ -128,7 +128,10 @@ def test_canary_that_never_gets_ready_is_removed_with_the_cause(
 def test_weight_changed_by_hand_is_told_and_not_overwritten(
     k8s: Kubernetes, service: Service, models: dict[str, str]
 ) -> None:
-    canary = service.canary(models["1"], weight=5)
+    before, after = around(service)
+    with pytest.raises(UsageError, match=f"serves {models[before]} already"):
+        service.canary(models[before], weight=5)
+    canary = service.canary(models[after], weight=5)
     body = {"metadata": {"annotations": {WEIGHT: "40"}}}
     k8s.cluster.patch("Ingress", f"{NAME}-canary", body, manager="kubectl-annotate")
     status = canary.status()
@@ -156,13 +159,16 @@ def test_controller_that_ignores_canaries_is_refused_before_anything_is_made(
         }
     )
     try:
-        route = mlk8s.Route(ingress_class=other)
-        k8s.deploy(mlk8s.ModelService(name=NAME, model=models["2"], replicas=1, route=route))
+        model = service.status().model
+        assert model is not None
+        spec = mlk8s.ModelService(name=NAME, model=model, replicas=1)
+        # Nothing leads to the service now, so there is nothing to wait for; its pods stay as they are.
+        k8s.deploy(spec.replace(route=mlk8s.Route(ingress_class=other)), wait=False)
         with pytest.raises(Rejected, match="F5 NGINX Ingress Controller"):
             service.canary(models["1"], weight=10)
         assert service.running_canary().status().phase == "none"
         assert leftovers(k8s) == []
-        k8s.deploy(mlk8s.ModelService(name=NAME, model=models["2"], replicas=1))
+        k8s.deploy(spec)
     finally:
         k8s.cluster.delete("IngressClass", other)
 
@@ -170,7 +176,8 @@ def test_controller_that_ignores_canaries_is_refused_before_anything_is_made(
 def test_killed_promotion_is_finished_by_another_process(
     local_cluster: Any, k8s: Kubernetes, service: Service, models: dict[str, str]
 ) -> None:
-    canary = service.canary(models["1"], weight=30)
+    before, after = around(service)
+    canary = service.canary(models[after], weight=30)
     with service.background([ROW], rps=25) as background:
         with operator(local_cluster, k8s, "promote", until="applied, ") as killed:
             refused = pytest.raises(Conflict, match=rf"is refused: .*:{killed.pid}:")
@@ -181,14 +188,15 @@ def test_killed_promotion_is_finished_by_another_process(
         assert status.allowed == ("promote", "rollback")
         canary.promote()
     assert background.failures() == (), background.summary()
-    assert versions(service, 30) == {"1": 30}
+    assert versions(service, 30) == {after: 30} != {before: 30}
     assert leftovers(k8s) == []
 
 
 def test_killed_rollback_of_a_promotion_is_finished_by_another_process(
     local_cluster: Any, k8s: Kubernetes, service: Service, models: dict[str, str]
 ) -> None:
-    canary = service.canary(models["2"], weight=30)
+    before, after = around(service)
+    canary = service.canary(models[after], weight=30)
     with service.background([ROW], rps=25) as background:
         with operator(local_cluster, k8s, "promote", until="applied, "):
             pass
@@ -198,7 +206,7 @@ def test_killed_rollback_of_a_promotion_is_finished_by_another_process(
         assert (status.phase, status.weight, status.allowed) == ("rolling-back", 0, ("rollback",))
         canary.rollback()
     assert background.failures() == (), background.summary()
-    assert versions(service, 30) == {"1": 30}, "the promotion that had begun is undone"
+    assert versions(service, 30) == {before: 30}, "the promotion that had begun is undone"
     assert service.status().ready == 1
     assert leftovers(k8s) == []
     assert k8s.cluster.find("Lease", f"mlk8s-canary-{NAME}") is None
@@ -211,6 +219,12 @@ def versions(service: Service, requests: int, headers: dict[str, str] | None = N
         answer = service.inference.request("GET", f"/v2/models/{NAME}", headers=headers)
         found[str(answer.model_version)] += 1
     return found
+
+
+def around(service: Service) -> tuple[str, str]:
+    """Return the version that the service has, and the one for its next canary."""
+    now = str(service.status().model).rpartition("/")[2]
+    return now, {"1": "2", "2": "1"}[now]
 
 
 def leftovers(k8s: Kubernetes) -> list[str]:
