@@ -212,6 +212,26 @@ def test_killed_rollback_of_a_promotion_is_finished_by_another_process(
     assert k8s.cluster.find("Lease", f"mlk8s-canary-{NAME}") is None
 
 
+def test_http_route_shares_promotes_and_loses_nothing(k8s: Kubernetes, models: dict[str, str]) -> None:
+    gateway = k8s.platform.gateway
+    assert gateway is not None
+    route = mlk8s.Route(gateway=gateway)
+    service = k8s.deploy(mlk8s.ModelService(name=NAME, model=models["1"], replicas=1, route=route))
+    assert k8s.cluster.find("Ingress", NAME) is None
+    with service.background([ROW], rps=25) as background:
+        canary = service.canary(models["2"], weight=40, header=HEADER)
+        assert canary.status().weight == 40
+        assert assess_split(200, versions(service, 200)["2"], 40).fits
+        assert versions(service, 20, ALWAYS) == {"2": 20}
+        assert versions(service, 20, NEVER) == {"1": 20}
+        canary.promote()
+    assert background.failures() == (), background.summary()
+    assert versions(service, 30) == {"2": 30}
+    assert leftovers(k8s) == []
+    (rule,) = k8s.cluster.get("HTTPRoute", NAME)["spec"]["rules"]
+    assert [item["name"] for item in rule["backendRefs"]] == [NAME]
+
+
 def versions(service: Service, requests: int, headers: dict[str, str] | None = None) -> Counter[str]:
     """Count which version answers, through the Ingress; a version that fails counts too."""
     found: Counter[str] = Counter()
