@@ -73,6 +73,9 @@ def status(
 def weight(
     name: Name,
     percent: Annotated[int, typer.Argument(metavar="PERCENT", help="Share of the requests, 0 to 100.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Take over a weight that somebody else set.")
+    ] = False,
     output: Output = Form.TABLE,
     context: Context = None,
     namespace: Namespace = None,
@@ -81,7 +84,7 @@ def weight(
     """Change a canary's share of the requests, and look whether the controller follows."""
     k8s = open_namespace(context, namespace, kubeconfig)
     with leaves(f"the weight may be set; mlk8s canary status {name} tells"):
-        _show(k8s.service(name).running_canary().weight(percent, say=say), output)
+        _show(k8s.service(name).running_canary().weight(percent, force=force, say=say), output)
 
 
 def promote(

@@ -142,6 +142,7 @@ def test_weight_changed_by_hand_is_told_and_not_overwritten(
     assert canary.status().weight == 40
     with pytest.raises(UsageError, match="0 to 100"):
         canary.weight(101)
+    assert canary.weight(10, force=True).notes == ()
     canary.rollback()
     assert leftovers(k8s) == []
 
