@@ -16,6 +16,7 @@ import hashlib
 import itertools
 import json
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _RECIPE = "3"  # raised when layers are made differently from the same input
 _PACKAGES = "usr/local/lib/python3.11/dist-packages"  # where Debian's Python looks for packages by itself
 _APP = "app"
+_KEPT_SECONDS = 14 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,17 @@ def _kept_layer(key: str, entries: Callable[[], Iterable[Entry]]) -> Layer:
                 unfinished.mkdir()
                 layer = write_layer(unfinished / "layer.tar", entries())
                 layer.path.rename(unfinished / f"{layer.digest}.tar")
+            _remove_unused(folder.parent)
+        folder.touch()
         (file,) = folder.glob("*.tar")
     return Layer(file, file.stem)
+
+
+def _remove_unused(layers: Path) -> None:
+    """Remove layers that were not used for long: each new set of wheels leaves an old one behind."""
+    for path in layers.iterdir():
+        if path.stat().st_mtime < time.time() - _KEPT_SECONDS:
+            remove(path)
 
 
 def _image(name: str, key: str, layers: Callable[[Path], list[Layer]], config: Config) -> Image:
