@@ -1,6 +1,6 @@
 """What a local cluster changes on the machine outside its own names: checked before, noted, and put back.
 
-Two things only: the mount point /var/lib/cni, and with `egress` the kernel's ip_forward. How they were is
+Two things only: mount points below /var/lib, and with `egress` the kernel's ip_forward. How they were is
 noted in the state root, and restored when no cluster needs the change any more.
 """
 
@@ -15,8 +15,8 @@ from mlk8s.errors import LocalClusterError
 from mlk8s.local.registry import Cluster, state_root
 from mlk8s.local.shell import run
 
-CNI_CACHE = Path("/var/lib/cni")
-"""The CNI library's fixed place; inside the node it is the cluster's own directory."""
+MOUNT_POINTS = (Path("/var/lib/cni"), Path("/var/lib/kubelet"))
+"""Places that the CNI library and kubelet's device manager have built in; inside the node they are its own."""
 
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
@@ -56,9 +56,10 @@ def check() -> None:
 
 def prepare(cluster: Cluster) -> None:
     """Make what the cluster needs of the machine, and note what was there before."""
-    if not CNI_CACHE.exists():
-        CNI_CACHE.mkdir(parents=True)
-        _cni_note().touch()
+    for path in MOUNT_POINTS:
+        if not path.exists():
+            _made_note(path).touch()
+            path.mkdir(parents=True)
     if cluster.egress and IP_FORWARD.read_text().strip() == "0":
         _forward_note().write_text("0\n")
         IP_FORWARD.write_text("1\n")
@@ -70,15 +71,16 @@ def restore(remaining: Iterable[Cluster]) -> None:
     if _forward_note().exists() and not any(cluster.egress for cluster in clusters):
         IP_FORWARD.write_text(_forward_note().read_text())
         _forward_note().unlink()
-    if _cni_note().exists() and not clusters:
-        with suppress(OSError):  # somebody else put something there meanwhile
-            CNI_CACHE.rmdir()
-        _cni_note().unlink()
+    for path in MOUNT_POINTS:
+        if _made_note(path).exists() and not clusters:
+            with suppress(OSError):  # somebody else put something there meanwhile
+                path.rmdir()
+            _made_note(path).unlink()
 
 
 def _forward_note() -> Path:
     return state_root() / "ip_forward.before"
 
 
-def _cni_note() -> Path:
-    return state_root() / "made-var-lib-cni"
+def _made_note(path: Path) -> Path:
+    return state_root() / f"{path.name}.made"

@@ -117,7 +117,8 @@ def mounts(layout: Layout) -> str:
 mount -t tmpfs -o mode=755,size=64m mlk8s-run /run
 mkdir -p /run/netns /run/lock /run/containerd {layout.directory}/var-log/containers
 mount --bind {layout.directory}/var-log /var/log
-mount --bind {layout.directory}/var-cni /var/lib/cni"""
+mount --bind {layout.directory}/var-cni /var/lib/cni
+mount --bind {layout.directory}/kubelet /var/lib/kubelet"""
 
 
 def _admission() -> dict[str, object]:

@@ -165,12 +165,12 @@ def _not_ready(api: Api, cluster: Cluster, since: float) -> str:
     """Why a first pod could not run yet, empty when it could."""
     name = cluster.node_name
     status = api.get(f"/api/v1/nodes/{name}")["status"]
-    lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}")
-    if datetime.datetime.fromisoformat(lease["spec"]["renewTime"]).timestamp() < since:
-        return "kubelet has not answered since it was started"  # what the status says is from before
     ready: dict[str, str] = next(
         (item for item in status.get("conditions", []) if item["type"] == "Ready"), {}
     )
+    heartbeat = ready.get("lastHeartbeatTime", "1970-01-01T00:00:00Z")
+    if datetime.datetime.fromisoformat(heartbeat).timestamp() < int(since):
+        return "kubelet has not reported since it was started"  # what the status says is from before
     if ready.get("status") != "True":
         return str(ready.get("message", "no Ready condition"))
     if int(status.get("allocatable", {}).get("nvidia.com/gpu", "0")) != cluster.gpus:

@@ -1,6 +1,6 @@
-"""A real local cluster for the end-to-end tests: one for the whole run, and bare ones for the tests that break them.
+"""A real local cluster for the end-to-end tests: one for the whole run, bare ones for tests that break them.
 
-MLK8S_TEST_CLUSTER names the cluster (mlk8s-test), MLK8S_TEST_PORT its port (18080); MLK8S_KEEP=1 leaves it up.
+MLK8S_TEST_CLUSTER is its name (mlk8s-test), MLK8S_TEST_PORT its port (18080); MLK8S_KEEP=1 leaves it up.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from pods import python_image
 from mlk8s.local import native
 from mlk8s.local.handle import Local
 from mlk8s.local.progress import open_progress
-
-BarePort = 18180
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,8 @@ def echo():
         data, peer = s.recvfrom(64); s.sendto(data, peer)
 threading.Thread(target=echo, daemon=True).start()
 for port in (8080, 8081, 9000):
-    threading.Thread(target=http.server.ThreadingHTTPServer(("", port), Quiet).serve_forever, daemon=True).start()
+    server = http.server.ThreadingHTTPServer(("", port), Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
 http.server.ThreadingHTTPServer(("", 8000), Quiet).serve_forever()
 """
 
@@ -61,13 +62,17 @@ def python_image(local: Local) -> str:
         with tempfile.TemporaryDirectory() as folder:
             root = baseimage.base_root()
             layer = layers.write_layer(Path(folder, "layer.tar"), layers.folder_entries(root))
-            config = layers.image_config([layer], layers.Config(["python3"], user="10001:10001"), architecture())
+            config = layers.image_config(
+                [layer], layers.Config(["python3"], user="10001:10001"), architecture()
+            )
             layers.write_archive(Path(folder, "image.tar"), IMAGE, [layer], config)
             local.load_image(Path(folder, "image.tar"))
     return IMAGE
 
 
-def pod(name: str, *, script: str = SCRIPT, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+def pod(
+    name: str, *, script: str = SCRIPT, labels: dict[str, str] | None = None, **spec: Any
+) -> dict[str, Any]:
     """A pod manifest that passes the restricted Pod Security Standard; `spec` is merged over it."""
     container = {
         "name": "main",
@@ -119,7 +124,7 @@ def wait_for_pod(local: Local, namespace: str, name: str, timeout: float = 60) -
     while True:
         found = api.get(f"/api/v1/namespaces/{namespace}/pods/{name}")
         status = found["status"]
-        if status.get("phase") in ("Running", "Succeeded"):
+        if status.get("phase") in ("Running", "Succeeded") and status.get("podIP"):
             return str(status["podIP"])
         assert time.monotonic() < deadline, json.dumps(status, indent=1)
         time.sleep(0.1)
