@@ -81,6 +81,8 @@ def _write(end: int, *, users: int, dropped: int) -> None:
         log.error("results of this second are kept back: %s", error)
 
 
-def _offered(second: int) -> float:
+def _offered(second: int) -> float | None:
+    if plan.schedule.closed_loop:  # users offer what the service takes
+        return None
     due, into = plan.schedule.due_until, second - plan.start
     return due(into + 1) - due(into)

@@ -57,13 +57,15 @@ class Recorder:
         bucket = bucket_of(seconds)
         histogram[bucket] = histogram.get(bucket, 0) + 1
 
-    def write_until(self, end: int, *, users: int, offered: Callable[[int], float], dropped: int) -> None:
+    def write_until(
+        self, end: int, *, users: int, offered: Callable[[int], float | None], dropped: int
+    ) -> None:
         """Write every second before `end`, an empty one too.
 
         Args:
             end: the running second since the epoch; it and later ones are kept back.
             users: number of users now.
-            offered: gives the requests due in a second.
+            offered: gives the requests due in a second; None for a closed loop.
             dropped: requests that no connection was free for, since the last call.
 
         Raises:

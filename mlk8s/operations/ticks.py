@@ -17,7 +17,8 @@ class Tick:
     Attributes:
         t: seconds since the first second of load.
         phase: 'load' or 'settle'.
-        offered_rps, sent_rps, ok_rps: requests/s in that second.
+        offered_rps, sent_rps, ok_rps: requests/s in that second; None offered in a closed loop.
+        users: connections.
         p99: seconds, over the last five seconds.
         errors: requests without a right answer since the start.
         ready, desired: replicas.
@@ -27,7 +28,8 @@ class Tick:
 
     t: int
     phase: str
-    offered_rps: float
+    offered_rps: float | None
+    users: int
     sent_rps: float
     ok_rps: float
     p99: float | None
@@ -41,7 +43,8 @@ class Tick:
     def __str__(self) -> str:
         parts = [f"{self.t:>4} s"]
         if self.phase == "load":
-            parts.append(f"offered {self.offered_rps:g}/s, answered {self.ok_rps:g}/s")
+            load = f"{self.users} users" if self.offered_rps is None else f"offered {self.offered_rps:g}/s"
+            parts.append(f"{load}, answered {self.ok_rps:g}/s")
         else:
             parts.append("load is over")
         if self.p99 is not None:
@@ -91,7 +94,8 @@ class Watcher:
             if self._start is not None
             else 0,
             phase=phase,
-            offered_rps=load.get("offered", 0.0),
+            offered_rps=load.get("offered"),
+            users=load.get("users", 0),
             sent_rps=load.get("sent", 0.0),
             ok_rps=float(answered.ok),
             p99=recent.percentiles()["p99"] if phase == "load" else None,

@@ -12,13 +12,14 @@ def describe(timeline: pa.Table, summary: Summary, metric: str | None = None) ->
     """Return true sentences about load, latency, errors and replicas of a run."""
     seconds = timeline.num_rows
     total = summary.total
-    if not total.total:
-        first = f"Four plots over {seconds} seconds. No request was answered."
+    first = f"Four plots over {seconds} seconds."
+    if total.total:
+        offered = pc.max(timeline["offered_rps"]).as_py()
+        load = "Users in a closed loop" if offered is None else f"At most {offered:g} requests/s were offered"
+        peak = pc.max(timeline["ok_rps"]).as_py() or 0
+        first += f" {load}, at most {peak:g} requests/s answered rightly; {total.total:,} requests ended."
     else:
-        first = (
-            f"Four plots over {seconds} seconds. At most {_peak(timeline, 'offered_rps')} requests/s were "
-            f"offered and {_peak(timeline, 'ok_rps')} answered rightly; {total.total:,} requests ended."
-        )
+        first += " No request was answered."
     return " ".join(
         part
         for part in (first, _latency(summary), _errors(summary), _replicas(timeline, summary, metric))
@@ -50,11 +51,6 @@ def _replicas(timeline: pa.Table, summary: Summary, metric: str | None) -> str:
     if peak is not None and target is not None:
         text += f" {metric or 'The metric'} a pod was at most {peak:.3g}; its target is {target:g}."
     return text
-
-
-def _peak(timeline: pa.Table, name: str) -> str:
-    value = pc.max(timeline[name]).as_py()
-    return f"{value or 0:g}"
 
 
 def milliseconds(seconds: float | None) -> str:

@@ -74,9 +74,9 @@ def draw(
 def _load(panel: Axes, columns: dict[str, Series]) -> None:
     t = columns["t"]
     panel.set_title("Load and throughput", loc="left")
-    panel.plot(
-        t, columns["offered_rps"], color=BLACK, linestyle="--", drawstyle="steps-post", label="offered"
-    )
+    offered = columns["offered_rps"]
+    if np.isfinite(offered).any():  # users in a closed loop offer no rate
+        panel.plot(t, offered, color=BLACK, linestyle="--", drawstyle="steps-post", label="offered")
     panel.plot(t, columns["sent_rps"], color=ORANGE, linestyle=":", linewidth=3.2, label="sent")
     panel.plot(t, columns["ok_rps"], color=BLUE, label="answered rightly")
     panel.set_ylabel("requests/s")
@@ -114,7 +114,8 @@ def _errors(panel: Axes, columns: dict[str, Series], slo: Slo | None) -> None:
         bound = 100 * slo.errors
         panel.axhline(bound, color=BLACK, linestyle=(0, (1, 2)), label=f"SLO {bound:g} %")
     finite = rate[np.isfinite(rate)]
-    panel.set_ylim(-0.02, max(1.0, 1.15 * float(finite.max(initial=0.0))))
+    highest = max(float(finite.max(initial=0.0)), 100 * (slo.errors or 0.0) if slo else 0.0, 0.8)
+    panel.set_ylim(-0.02 * highest, 1.2 * highest)
     panel.set_ylabel("percent")
     _legend(panel)
 

@@ -63,7 +63,7 @@ class Results:
     """All lines of the load generator by second since the epoch."""
 
     load: dict[int, Line] = field(default_factory=dict)
-    """users, offered, sent and dropped in each second"""
+    """users, offered (None for a closed loop), sent and dropped in each second"""
     requests: dict[int, Counts] = field(default_factory=dict)
 
     def take(self, line: Line) -> None:
@@ -71,8 +71,10 @@ class Results:
         second = int(line["t"])
         if line["kind"] == "load":
             known = self.load.get(second, {})
-            names = ("users", "offered", "sent", "dropped", "in_flight")
+            names = ("users", "sent", "dropped", "in_flight")
             self.load[second] = {name: known.get(name, 0) + line[name] for name in names}
+            rates = [rate for rate in (known.get("offered"), line["offered"]) if rate is not None]
+            self.load[second]["offered"] = sum(rates) if rates else None
         else:
             self.requests.setdefault(second, Counts()).take(line)
 

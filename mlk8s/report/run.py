@@ -81,7 +81,7 @@ def stage_rows(summary: Summary) -> list[dict[str, Any]]:
         {
             "stage": stage.load,
             "seconds": round(stage.seconds),
-            "offered/s": round(stage.offered_rps, 1),
+            "offered/s": None if stage.offered_rps is None else round(stage.offered_rps, 1),
             "sent/s": round(stage.sent_rps, 1),
             "right/s": round(stage.ok_rps, 1),
             "errors": None if stage.error_rate is None else f"{100 * stage.error_rate:.3g} %",

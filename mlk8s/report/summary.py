@@ -15,12 +15,13 @@ from mlk8s.spec.load import LoadProfile
 class StageSummary:
     """One stage: its load, and what was sent and answered while it lasted.
 
-    Rates are requests/s over the stage's length, percentiles are seconds, error_rate is a share.
+    Rates are requests/s over the stage's length, percentiles are seconds, error_rate is a share; a closed
+    loop offers no rate of its own.
     """
 
     load: str
     seconds: float
-    offered_rps: float
+    offered_rps: float | None
     sent_rps: float
     ok_rps: float
     error_rate: float | None
@@ -113,7 +114,7 @@ def _stages(results: Results, profile: LoadProfile, start: int) -> tuple[StageSu
             StageSummary(
                 load=f"ramp to {unit}" if stage.ramp else unit,
                 seconds=length,
-                offered_rps=sum(load["offered"] for load in seconds) / length,
+                offered_rps=None if stage.rps is None else sum(load["offered"] for load in seconds) / length,
                 sent_rps=sum(load["sent"] for load in seconds) / length,
                 ok_rps=counts.ok / length,
                 error_rate=counts.error_rate,

@@ -127,6 +127,15 @@ def test_a_run_without_an_answer_is_drawn_too(tmp_path: Path) -> None:
     empty.report(tmp_path / "e.html")
 
 
+def test_a_closed_loop_has_no_offered_rate(tmp_path: Path) -> None:
+    lines = [load(0, offered=None), requests(0, [0.01] * 10)]
+    run = Run.open(write(tmp_path / "run", lines, [], LoadProfile.closed(users=4, hold=1)))
+    assert run.timeline().column("offered_rps").to_pylist() == [None]
+    assert run.summary.stages[0].offered_rps is None
+    assert "Users in a closed loop" in run.plot().alt
+    assert "4 users" in run.report(tmp_path / "r.html").read_text()
+
+
 def test_a_notebook_gets_static_html_and_text(run: Run) -> None:
     bundle = run._repr_mimebundle_()
     assert bundle["text/plain"] == repr(run)

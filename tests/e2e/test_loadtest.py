@@ -1,0 +1,166 @@
+"""Load tests on the real cluster: replicas follow the load, and no end of a test loses its results."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from onnx_models import ROW, scaling
+
+import mlk8s
+from mlk8s.errors import LoadTestError, UsageError
+from mlk8s.operations.connection import Kubernetes
+from mlk8s.operations.run import Run
+from mlk8s.operations.service import Service
+from mlk8s.storage.models import upload_model
+
+ROWS = np.tile(np.asarray(ROW, np.float32).reshape(1, -1), (64, 1))
+SHORT = mlk8s.LoadProfile.constant(rps=10, hold="4s")
+LONG = mlk8s.LoadProfile.constant(rps=10, hold="5m")
+
+
+@pytest.fixture(scope="module")
+def k8s(local_cluster: Any, namespace: str) -> Kubernetes:
+    return mlk8s.connect(kubeconfig=local_cluster.kubeconfig, namespace=namespace)
+
+
+@pytest.fixture(scope="module")
+def service(k8s: Kubernetes) -> Iterator[Service]:
+    model = upload_model(scaling(2.0), f"s3://models/{k8s.namespace}/1", config=k8s.storage())
+    deployed = k8s.deploy(
+        mlk8s.ModelService(
+            name="loaded",
+            model=model.url,
+            autoscale=mlk8s.Autoscale(min=1, max=3, target=2, scale_down_stabilization="5s"),
+            resources=mlk8s.Resources(cpu="50m", cpu_limit="300m", memory="256Mi"),
+        )
+    )
+    yield deployed
+    deployed.delete()
+
+
+@pytest.mark.timeout(420)
+def test_replicas_follow_the_load_and_everything_is_kept(service: Service, tmp_path: Path) -> None:
+    ticks: list[Any] = []
+    from mlk8s.operations.loadtest import loadtest
+
+    run = loadtest(
+        service.cluster,
+        service,
+        mlk8s.LoadProfile.closed(users=[1, 16], hold="20s"),
+        inputs=ROWS,
+        slo=mlk8s.Slo(errors=0.01),
+        directory=tmp_path / "run",
+        settle="40s",
+        on_tick=ticks.append,
+    )
+    assert run.partial is None
+    total = run.summary.total
+    assert total.outcomes == {"ok": total.total}, total.outcomes
+    assert total.versions == {"1": total.total}
+    assert run.verdict is not None and run.verdict.held
+    rows = run.timeline().to_pylist()
+    assert max(row["replicas_desired"] or 0 for row in rows) >= 2
+    assert max(row["metric"] or 0 for row in rows) > 2
+    assert {row["metric_target"] for row in rows} - {None} == {2.0}
+    assert max(row["in_flight"] or 0 for row in rows) > 2
+    assert run.summary.scaling.initial == 1
+    assert run.summary.scaling.highest in (2, 3)
+    assert run.summary.scaling.first_wish is not None and run.summary.scaling.first_wish >= 20
+    # Prometheus and the load generator count the same requests, each on its own
+    seen = max(row["server_rps"] or 0 for row in rows)
+    assert seen == pytest.approx(max(stage.ok_rps for stage in run.summary.stages), rel=0.5)
+    assert {tick.phase for tick in ticks} == {"load", "settle"}
+    assert pq.read_table(tmp_path / "run" / "timeline.parquet").to_pylist() == rows
+    assert (tmp_path / "run" / "timeline.json").stat().st_size > 1000
+    text = run.report().read_text()
+    assert "SuccessfulRescale" in text and "Verdict: held" in text
+    pods = {pod["name"] for line in run.samples for pod in line.get("pods") or ()}
+    assert len(pods) >= 2
+
+
+def test_without_prometheus_the_rest_goes_on_and_the_gap_is_told(service: Service, tmp_path: Path) -> None:
+    lost = replace(service.platform, prometheus="mlk8s-system/no-such-service:9090")
+    blind = Service(service.cluster, lost, service.name, service.namespace)
+    run = blind.loadtest(SHORT, inputs=ROWS, directory=tmp_path / "run")
+    rows = run.timeline().to_pylist()
+    assert all(row["in_flight"] is None for row in rows)
+    assert any(row["replicas_ready"] for row in rows)
+    assert "Prometheus could not be asked" in run.report().read_text()
+
+
+def test_a_request_that_the_model_refuses_is_never_repeated(service: Service, tmp_path: Path) -> None:
+    body = {"inputs": [{"name": "nonsense", "shape": [1], "datatype": "FP32", "data": [1.0]}]}
+    with pytest.raises(UsageError, match="the model refuses this request"):
+        service.loadtest(SHORT, body=body, directory=tmp_path / "run")
+    with pytest.raises(UsageError, match="exactly one of inputs and body"):
+        service.loadtest(SHORT, directory=tmp_path / "run")
+    with pytest.raises(UsageError, match="V2 infer request"):
+        service.loadtest(SHORT, body=b"{}", directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_killed_locust_is_told_and_leaves_its_results(service: Service, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+
+    def kill() -> None:
+        wait_until(lambda: started(directory))
+        (file,) = directory.glob("requests-*.jsonl")
+        os.kill(int(file.stem.removeprefix("requests-")), signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+    with pytest.raises(LoadTestError, match="ended by signal 9") as told:
+        service.loadtest(LONG, inputs=ROWS, directory=directory)
+    assert "mlk8s.Run.open" in str(told.value)
+    run = Run.open(directory)
+    assert run.partial is not None and run.summary.total.ok >= 10
+    assert (directory / "timeline.parquet").exists()
+
+
+def test_ctrl_c_stops_locust_and_keeps_the_results(service: Service, k8s: Kubernetes, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    program = (
+        "import mlk8s, sys, numpy as np;"
+        "k8s = mlk8s.connect(kubeconfig=sys.argv[1], namespace=sys.argv[2]);"
+        "k8s.service('loaded').loadtest(mlk8s.LoadProfile.constant(rps=10, hold='5m'),"
+        " body=sys.argv[3], directory=sys.argv[4])"
+    )
+    body = tmp_path / "body.json"
+    body.write_bytes(service.inference.encode(ROWS))
+    kubeconfig = str(k8s.cluster.source)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, kubeconfig, service.namespace, str(body), str(directory)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    wait_until(lambda: started(directory))
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "PARTIAL RESULTS: interrupted by Ctrl-C" in output
+    run = Run.open(directory)
+    assert run.partial == "interrupted by Ctrl-C"
+    assert run.summary.unanswered == 0
+    (file,) = directory.glob("requests-*.jsonl")
+    assert not Path("/proc", file.stem.removeprefix("requests-")).exists()
+
+
+def started(directory: Path) -> bool:
+    return sum(1 for file in directory.glob("requests-*.jsonl") for _ in file.open()) >= 4
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        time.sleep(0.2)
+    assert done()
