@@ -109,12 +109,16 @@ class BackgroundClient:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Self:
+    def start(self) -> Self:
+        """Begin to ask; `stop` ends it."""
         self._stop.clear()
         # A daemon: a notebook that is closed in the middle must not hang on it.
         self._thread = threading.Thread(target=self._run, name="mlk8s-background-client", daemon=True)
         self._thread.start()
         return self
+
+    def __enter__(self) -> Self:
+        return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -70,6 +70,12 @@ class Kubernetes:
             f"namespace {self.namespace!r}"
         )
 
+    def create_namespace(self, name: str | None = None) -> bool:
+        """Make a namespace with Pod Security `restricted` where it is not there; return whether it was made."""
+        from mlk8s.operations.preflight import require_namespace
+
+        return require_namespace(self.cluster, name or self.namespace, create=True)
+
     def deploy(
         self,
         service: ModelService,
