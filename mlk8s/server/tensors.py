@@ -75,10 +75,15 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: object) ->
             f"input {name!r}: data is ragged or too deep; expected a flat list of numbers"
         ) from None
     if array.size and array.dtype.kind not in _ACCEPTED[dtype.kind]:
-        raise TensorError(
-            f"input {name!r}: data holds {_culprit(data, dtype.kind)}; "
-            f"expected {_WORDS[dtype.kind]} for {datatype}"
-        )
+        if culprit := _culprit(data, dtype.kind):
+            raise TensorError(
+                f"input {name!r}: data holds {culprit}; expected {_WORDS[dtype.kind]} for {datatype}"
+            )
+        # Each value fits, but numpy knows no common type: [0, 2**63] would become fractions.
+        try:
+            array = np.asarray(data, dtype)
+        except (ValueError, OverflowError):
+            raise TensorError(f"input {name!r}: a value is outside {datatype}") from None
     _check_count(name, shape, array.size)
     if array.ndim > 1 and array.shape != shape:
         raise TensorError(
@@ -184,8 +189,8 @@ def _packed_strings(name: str, shape: tuple[int, ...], raw: memoryview) -> Array
         raise TensorError(f"input {name!r}: a string is not UTF-8") from None
 
 
-def _culprit(data: list[Any], kind: str) -> str:
-    """Name the first value that does not belong; looks through nested lists without recursion."""
+def _culprit(data: list[Any], kind: str) -> str | None:
+    """Name the first value that does not belong, if any; looks through nested lists without recursion."""
     stack: list[Any] = [data]
     while stack:
         item = stack.pop()
@@ -196,7 +201,7 @@ def _culprit(data: list[Any], kind: str) -> str:
         fits = isinstance(item, bool) if kind == "b" else is_number and (kind == "f" or isinstance(item, int))
         if not fits:
             return f"{_json_type(item)} ({str(item)[:20]!r})" if item is not None else "null"
-    return "numbers of another size"
+    return None
 
 
 def _json_type(value: object) -> str:

@@ -106,8 +106,10 @@ def read_model(url: str, config: StorageConfig | None = None) -> ModelRef:
     return ModelRef(str(Location.parse(url)), manifest.digest, manifest)
 
 
-def open_session(model: bytes | str, *, where: object, threads: int = 1) -> InferenceSession:
-    """Load an ONNX model (bytes or a file's path) on the CPU.
+def open_session(
+    model: bytes | str, *, where: object, threads: int = 1, gpu: bool = False
+) -> InferenceSession:
+    """Load an ONNX model (bytes or a file's path), on a GPU where one is asked for and ONNX Runtime has it.
 
     Raises:
         SpecError: ONNX Runtime cannot load it.
@@ -120,8 +122,11 @@ def open_session(model: bytes | str, *, where: object, threads: int = 1) -> Infe
     options.log_severity_level = 3
     # Idle threads must not spin: the CPU limit of the pod would pay for it.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider") if gpu else ("CPUExecutionProvider",)
+    there = onnxruntime.get_available_providers()
+    providers = [provider for provider in wanted if provider in there]
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise SpecError(f"ONNX Runtime cannot load the model: {reason}", where=str(where)) from None

@@ -57,6 +57,7 @@ def test_bytes_and_back_is_the_same_tensor(case: tuple[str, np.ndarray[Any, Any]
         ("UINT8", -1, "0 to 255"),
         ("UINT64", -1, "outside UINT64"),
         ("INT64", 2**63, "outside INT64"),
+        ("UINT64", 2**64, "outside UINT64"),
         ("INT32", 1.5, "a fraction"),
         ("INT32", True, "a boolean"),
         ("BOOL", 1, "true and false"),
@@ -69,6 +70,11 @@ def test_bytes_and_back_is_the_same_tensor(case: tuple[str, np.ndarray[Any, Any]
 def test_a_value_outside_its_datatype_is_refused(datatype: str, value: object, words: str) -> None:
     with pytest.raises(TensorError, match=words):
         from_json("x", datatype, (1,), [value])
+
+
+def test_numbers_of_64_bits_stay_exact() -> None:
+    values = [0, 2**63, 2**64 - 1]
+    assert from_json("x", "UINT64", (3,), values).tolist() == values
 
 
 @pytest.mark.parametrize("raw", [b"\x05\x00\x00\x00ab", b"\x01\x00", b"\x01\x00\x00\x00\xff", b""])
