@@ -82,10 +82,10 @@ def install(
     stored, references = local.images(), {}
     waits: list[Future[None]] = []
     # What has to be built comes last, so that everything else is up meanwhile.
-    absent = missing(wanted.intersection(PARTS))
+    unbuilt = missing(wanted.intersection(LATER))
     stop = Event()
     with ThreadPoolExecutor(max_workers=len(PARTS)) as pool, _set_on_failure(stop):
-        for name in sorted(wanted, key=lambda name: (name in absent, ALL.index(name))):
+        for name in sorted(wanted, key=lambda name: (name in unbuilt, ALL.index(name))):
             references[name] = _image(local, name, stored, progress)
             if name in PARTS:
                 address = local.cluster.dns_address

@@ -22,8 +22,10 @@ class Named(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one packet, or delayed acknowledgements make it 40 ms a request
     def log_message(self, *a): pass
-    def do_GET(self):
-        body = os.environ["NAME"].encode()
+    def do_GET(self): self.answer(os.environ["NAME"].encode())
+    def do_POST(self):
+        self.answer(str(len(self.rfile.read(int(self.headers["Content-Length"])))).encode())
+    def answer(self, body):
         self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
         self.wfile.write(body)
 http.server.ThreadingHTTPServer(("", 8080), Named).serve_forever()
@@ -98,6 +100,16 @@ def test_ingress_leads_to_the_pod(site: Site) -> None:
     site.ingress("plain", "v1", path)
     site.until(f"{path}/deep/er", "v1")
     assert site.ask(f"{path}er") == {"404": 1}, "Prefix matches whole path elements"
+
+
+def test_a_large_tensor_passes(site: Site) -> None:
+    path = f"/{site.namespace}/large"
+    site.ingress("large", "v1", path)
+    site.until(path, "v1")
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=20)
+    connection.request("POST", path, body=bytes(8_000_000))  # ingress-nginx's default would refuse 1 MiB
+    assert connection.getresponse().read() == b"8000000"
+    connection.close()
 
 
 def test_canary_by_weight_and_header(site: Site) -> None:

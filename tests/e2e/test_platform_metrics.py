@@ -75,13 +75,13 @@ def test_a_pods_metric_reaches_the_hpa_exactly(
         path = f"/apis/custom.metrics.k8s.io/{version}/namespaces/{namespace}/pods/*/requests_in_flight"
         (found,) = eventually(lambda path=path: items(cluster, path), 40)
         assert found["describedObject"]["name"] == "flying"
-    end = time.monotonic() + 10  # a window that the pod's first seconds fill only in part says less
-    while abs((value := quantity(items(cluster, path)[0]["value"])) - 2.5) > 0.15:
+    end = time.monotonic() + 20  # a window that the pod's first seconds fill only in part says less
+    while abs((value := quantity(items(cluster, path)[0]["value"])) - 2.5) > 0.2:
         assert time.monotonic() < end, value
         time.sleep(0.5)
-    prometheus = Prometheus.of(cluster)
-    assert prometheus is not None
-    (sample,) = prometheus.query(f'requests_in_flight_seconds_total{{namespace="{namespace}"}}')
+    (sample,) = Prometheus(cluster, str(discover(cluster).prometheus)).query(
+        f'requests_in_flight_seconds_total{{namespace="{namespace}"}}'
+    )
     assert sample.labels["service"] == "flying"
     assert sample.labels["track"] == "stable"
 
@@ -114,6 +114,7 @@ def test_installing_again_heals_and_restarts_nothing_else(cluster: Cluster, loca
         found = cluster.list("Pod", "mlk8s-system")
         return {p["metadata"]["labels"]["app.kubernetes.io/name"]: p["metadata"]["uid"] for p in found}
 
+    platform.install(local_cluster)  # the code of this moment: another commit may have made the cluster
     before, said = pods(), discover(cluster)
     cluster.delete("Deployment", "traefik", "mlk8s-system")
     cluster.delete("ConfigMap", "mlk8s-platform", "mlk8s-system")
