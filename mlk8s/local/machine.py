@@ -16,7 +16,7 @@ from mlk8s.local.registry import Cluster, state_root
 from mlk8s.local.shell import run
 
 MOUNT_POINTS = (Path("/var/lib/cni"), Path("/var/lib/kubelet"))
-"""Places that the CNI library and kubelet's device manager have built in; inside the node they are its own."""
+"""Built into the CNI library and kubelet's device manager; inside the node they are the cluster's own."""
 
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 

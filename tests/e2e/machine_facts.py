@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from mlk8s.local import registry
+from mlk8s.local import machine, registry
 
 
 def _run(*command: str) -> str:
@@ -39,27 +39,21 @@ def facts(name: str) -> dict[str, object]:
         for child in children
         if child.startswith("mlk8s-")
     ]
+    tables = ours(_run("nft", "list", "tables").splitlines())
+    addresses = _run("ip", "-o", "-4", "address").splitlines()
     return {
         "links": ours(f"{item['ifname']} {item.get('address')}" for item in links),
-        "addresses": ours(
-            re.sub(r"^\d+: ", "", line) for line in _run("ip", "-o", "-4", "address").splitlines()
-        ),
+        "addresses": ours(line.split(": ")[1] for line in addresses),
         "routes": ours(_run("ip", "-4", "route", "show", "table", "all").splitlines()),
         "rules": _run("ip", "rule"),
         "network namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
-        "tables": {
-            line: _run("nft", "list", *line.split())
-            for line in ours(_run("nft", "list", "tables").splitlines())
-        },
+        "tables": {table: _run("nft", "list", *table.split()) for table in tables},
         "mounts": sorted(mounts),
         "processes": sorted(_processes(name)),
         "cgroups": ours(groups),
         "ip_forward": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
-        "/var/lib/cni": Path("/var/lib/cni").exists() or bool(others),
-        "/var/lib/kubelet": Path("/var/lib/kubelet").exists(),
-        "state": [
-            path.name for path in registry.state_root().glob("*") if path.name.removesuffix(".lock") == name
-        ],
+        "/var/lib": [path.exists() or bool(others) for path in machine.MOUNT_POINTS],
+        "state": sorted(path.name for path in registry.state_root().glob(f"{name}*")),
     }
 
 
