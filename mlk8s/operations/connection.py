@@ -140,7 +140,7 @@ class Kubernetes:
 
     def run_job(
         self, job: FeatureJob, *, wait: bool = True, timeout: float | None = None, say: Say | None = None
-    ) -> JobResult:
+    ) -> JobResult | None:
         """Run a feature pipeline as a Job and return what it published.
 
         Raises:
@@ -159,7 +159,7 @@ class Kubernetes:
 
     def trigger_cron(
         self, name: str, *, namespace: str | None = None, wait: bool = True, say: Say | None = None
-    ) -> JobResult:
+    ) -> JobResult | None:
         """Start a CronJob's pipeline now, beside its schedule, and return what it published."""
         from mlk8s.operations.job import trigger_cron
 
