@@ -229,7 +229,7 @@ class CanaryHandle:
         return canary.status(*self._place())
 
     def weight(self, percent: int, *, force: bool = False, say: Say | None = None) -> CanaryStatus:
-        """Change the share of requests, 0 to 100 percent; `force` takes over a weight that somebody else set."""
+        """Change the share of requests, 0 to 100 percent; `force` takes over a weight somebody else set."""
         from mlk8s.operations import canary
 
         status = canary.set_weight(*self._place(), percent, force=force, say=say or print)
