@@ -50,6 +50,9 @@ lab: install  ## Open the notebooks in JupyterLab
 bench: install  ## Measure the local cluster against its targets
 	@$(BIN)/python benchmarks/local_cluster.py
 
+docs: install  ## Write docs/cli.md from the commands
+	@$(BIN)/python -m mlk8s.cli.reference > docs/cli.md
+
 requirements: install  ## Pin anew what is installed
 	@$(BIN)/python requirements/compile.py
 

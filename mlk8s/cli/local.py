@@ -36,7 +36,9 @@ def up(
         Driver,
         typer.Option(
             "--driver",
-            help="What makes it; auto takes kind, k3d or minikube where Docker answers, else native.",
+            metavar="DRIVER",
+            help="auto, native, kind, k3d or minikube; auto takes one of the last three where Docker "
+            "answers, else native.",
         ),
     ] = Driver.AUTO,
     port: Annotated[

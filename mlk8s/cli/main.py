@@ -43,10 +43,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if error.format_message().strip():  # else the help has been shown, for want of arguments
             show_error(_usage(error))
         return error.exit_code
+    except SystemExit as end:  # rich ends like this where the help's reader has gone
+        return end.code if isinstance(end.code, int) else 1
     except (typer.Abort, KeyboardInterrupt) as error:
         warn(str(error) or "interrupted")
         return INTERRUPTED
-    except ReaderGone:
+    except (ReaderGone, BrokenPipeError):
         # Python would flush what is left at exit, and complain a second time.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE

@@ -45,7 +45,9 @@ Kubeconfig = Annotated[
         help="By default $KUBECONFIG, ~/.kube/config, the pod's service account, or the local cluster.",
     ),
 ]  # fmt: skip
-Output = Annotated[Form, typer.Option("--output", "-o", help="How to print the result.")]
+Output = Annotated[
+    Form, typer.Option("--output", "-o", metavar="table|json|yaml", help="How to print the result.")
+]
 Timeout = Annotated[
     str | None,
     typer.Option("--timeout", metavar="DURATION", help="How long to wait, such as 90s or 5m."),

@@ -1,0 +1,35 @@
+"""docs/cli.md is what the commands say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mlk8s.cli.documents import read_specs
+from mlk8s.cli.reference import reference
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "cli.md"
+
+
+def test_the_document_is_not_older_than_the_commands() -> None:
+    assert DOCUMENT.read_text() == reference(), "run `make docs`"
+
+
+def test_every_command_has_a_section() -> None:
+    sections = set(re.findall(r"^## mlk8s (.+)$", reference(), re.MULTILINE))
+    assert sections == {
+        "up", "down", "status", "doctor", "demo", "deploy", "services", "predict", "undo", "delete",
+        "canary start", "canary status", "canary weight", "canary promote", "canary rollback",
+        "job run", "cron apply", "cron trigger", "loadtest", "report",
+    }  # fmt: skip
+
+
+def test_the_example_of_the_document_can_be_read(tmp_path: Path) -> None:
+    example = re.search(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    assert example is not None
+    (tmp_path / "spec.yaml").write_text(example[1])
+    (tmp_path / "features.py").write_text("def build():\n    return {}\n")
+    assert [type(spec).__name__ for spec in read_specs(str(tmp_path / "spec.yaml"))] == [
+        "ModelService",
+        "FeatureCronJob",
+    ]
