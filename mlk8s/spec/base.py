@@ -30,7 +30,7 @@ class Spec(BaseModel):
         Raises:
             SpecError: when a changed field is not valid.
         """
-        # Only what was given: a default handed on would count as given, which `replicas` beside `autoscale` is not.
+        # Only what was given: a default handed on would count as given.
         values = {name: getattr(self, name) for name in self.model_fields_set} | changes
         return type(self)(**values)
 
