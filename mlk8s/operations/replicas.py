@@ -35,7 +35,8 @@ def hand_over(cluster: Cluster, live: Manifest | None, wanted: Manifest) -> None
             _hold(cluster, live, int(live["spec"]["replicas"]))
         return
     _remove_autoscaler(cluster, live)
-    if MANAGER not in owners and owners <= {HOLDER, _AUTOSCALER}:
+    # An autoscaler that is gone still counts as an owner, and would be in conflict with every other number.
+    if owners & {HOLDER, _AUTOSCALER} and owners <= {HOLDER, _AUTOSCALER, MANAGER}:
         _hold(cluster, live, int(replicas), force=True)
 
 
