@@ -82,10 +82,12 @@ class WayIn:
 def find_controller(cluster: Cluster, ingress_class: str | None) -> Controller:
     """Find the controller of an ingress class; None means the cluster's default class.
 
-    Workloads that may not be read (Forbidden) count as not found.
+    What may not be read (Forbidden) leaves it open whether canaries are honoured: trying tells.
     """
     try:
         found = _class(cluster, ingress_class)
+    except Forbidden:
+        return Controller(ingress_class, None, (), None, "IngressClasses may not be read with these rights")
     except NotFound:
         return Controller(ingress_class, None, (), False, f"there is no IngressClass {ingress_class!r}")
     if found is None:

@@ -12,7 +12,8 @@ can go on where another one was killed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from mlk8s.assess.canary import CanaryStatus, Verb
@@ -61,8 +62,7 @@ def start(
             weight was 0 all the time.
     """
     require_permissions(cluster, namespace, ("Lease", "Ingress", *KINDS), ("Pod", "ReplicaSet"))
-    with _lease(cluster, name, namespace, "canary start", say) as lease:
-        work = CanaryWork(cluster, platform, name, namespace, lease, say)
+    with _working(cluster, platform, name, namespace, "canary start", say) as work:
         _refuse_other(work, canary)
         work.require_route()
         if work.rule.kind == "Ingress":
@@ -130,10 +130,9 @@ def set_weight(
     """
     if not 0 <= weight <= 100:
         raise UsageError(f"weight {weight}", expected="0 to 100 percent")
-    with _lease(cluster, name, namespace, "canary weight", say) as lease:
-        work = CanaryWork(cluster, platform, name, namespace, lease, say)
+    with _working(cluster, platform, name, namespace, "canary weight", say) as work:
         record = work.require("weight")
-        work.observer.learn(check=lease.check, timeout=3.0)
+        work.observer.learn(check=work.lease.check, timeout=3.0)
         work.set_weight(weight, force=force)
         work.write(record, weight=weight)
         split = work.observe(weight)
@@ -162,8 +161,7 @@ def promote(
         RolloutFailed, WaitTimeout: the service's new pods do not become ready; its old ones and the canary go
             on serving, and `rollback` undoes the rest.
     """
-    with _lease(cluster, name, namespace, "canary promote", say) as lease:
-        work = CanaryWork(cluster, platform, name, namespace, lease, say)
+    with _working(cluster, platform, name, namespace, "canary promote", say) as work:
         record = work.require("promote")
         if record.phase == "running":
             work.require_canary_ready()
@@ -198,8 +196,7 @@ def rollback(
     Raises:
         Conflict: another process works on it.
     """
-    with _lease(cluster, name, namespace, "canary rollback", say) as lease:
-        work = CanaryWork(cluster, platform, name, namespace, lease, say)
+    with _working(cluster, platform, name, namespace, "canary rollback", say) as work:
         if work.record is None and look(cluster, name, namespace).phase == "none":
             say(f"{name}: there is no canary")
             return look(cluster, name, namespace)
@@ -234,5 +231,14 @@ def _refuse_other(work: CanaryWork, canary: Canary) -> None:
         )
 
 
-def _lease(cluster: Cluster, name: str, namespace: str, purpose: str, say: Say) -> OperatorLease:
-    return OperatorLease(cluster, lease_name(name), namespace, purpose=f"{purpose} {name}", say=say)
+@contextmanager
+def _working(
+    cluster: Cluster, platform: Platform, name: str, namespace: str, purpose: str, say: Say
+) -> Iterator[CanaryWork]:
+    """Hold the service's Lease while a block works on its canary."""
+    with OperatorLease(cluster, lease_name(name), namespace, purpose=f"{purpose} {name}", say=say) as lease:
+        work = CanaryWork(cluster, platform, name, namespace, lease, say)
+        try:
+            yield work
+        finally:
+            work.close()

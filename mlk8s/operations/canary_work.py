@@ -211,6 +211,11 @@ class CanaryWork:
         header = self.record.header if self.record is not None else None
         return Observer(url, host, self.name, header or DEFAULT_HEADER)
 
+    def close(self) -> None:
+        """Close what was opened to look through the Ingress."""
+        if "observer" in self.__dict__:
+            self.observer.close()
+
     def apply_canary(self, weight: int) -> None:
         """Apply every object of the canary, its traffic rule last."""
         self.lease.check()
