@@ -107,7 +107,7 @@ def deploy(
         canary_state.refuse_while_running(live)
     if require_storage_secret(cluster, namespace, spec.storage_secret):
         say(f"{spec.name}: storage credentials copied into namespace {namespace}")
-    spec = with_digest(cluster, platform, spec, namespace, say)
+    spec = _keep_digest(with_digest(cluster, platform, spec, namespace, say), live)
     return release(cluster, platform, spec, live, wait=wait, timeout=timeout, say=say, started=started)
 
 
@@ -216,6 +216,18 @@ def _complete(spec: ModelService, platform: Platform, namespace: str) -> ModelSe
         storage_endpoint=spec.storage_endpoint or platform.s3_endpoint,
     )
     return complete
+
+
+def _keep_digest(spec: ModelService, live: Manifest | None) -> ModelService:
+    """Return the spec with the digest of the same model that serves already, where none could be found out.
+
+    A storage that is away for a moment must not make new pods of the same version.
+    """
+    serving = stored_spec(live) if live is not None and spec.digest is None else None
+    if serving is None or serving.model != spec.model or serving.digest is None:
+        return spec
+    kept: ModelService = spec.replace(digest=serving.digest)
+    return kept
 
 
 def _remove_leftovers(
