@@ -4,6 +4,9 @@ BIN := .venv/bin
 CLUSTER ?= mlk8s
 DEMO_OUT ?= demo-output
 
+# ONNX Runtime would report each process to its maker; notebooks and tests import it before mlk8s, too.
+export ORT_DISABLE_TELEMETRY := 1
+
 .PHONY: help install demo test check lint types unit e2e lab bench docs requirements down clean
 
 help:  ## Show the targets

@@ -134,6 +134,7 @@ def _python_image(name: str) -> Image:
         user=f"{baseimage.USER}:{baseimage.USER}",
         # No bytecode is written: all of it is there already, and the root is read-only.
         environment={
+            "ORT_DISABLE_TELEMETRY": "1",  # or ONNX Runtime reports each process to its maker
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "PYTHONPATH": f"/{_APP}",
             "PYTHONDONTWRITEBYTECODE": "1",

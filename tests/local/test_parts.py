@@ -22,7 +22,18 @@ from mlk8s.errors import UsageError
 from mlk8s.local import parts
 from mlk8s.local.cache import cache_dir
 from mlk8s.local.gotool import MODULES, parse_version
-from mlk8s.local.pins import CORE, GO_BELOW, GO_MINIMUM, GO_WHEEL, LATER, PARTS, PLATFORM, Archive, GoBuild, Part
+from mlk8s.local.pins import (
+    CORE,
+    GO_BELOW,
+    GO_MINIMUM,
+    GO_WHEEL,
+    LATER,
+    PARTS,
+    PLATFORM,
+    Archive,
+    GoBuild,
+    Part,
+)
 from mlk8s.local.progress import SILENT
 from mlk8s.local.progress_plain import PlainProgress
 
