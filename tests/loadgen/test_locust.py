@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mlk8s.clients.locust import LocustProcess
 from mlk8s.errors import UsageError
 from mlk8s.loadgen.settings import VARIABLE, Settings
 from mlk8s.report.results import Results
+from mlk8s.spec.load import LoadProfile
 
 BODY = b'{"inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3, 4]}]}'
 
@@ -203,3 +206,26 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_the_locust_file_to_copy_runs(tmp_path: Path, server: str) -> None:
+    body = tmp_path / "body.json"
+    body.write_bytes(BODY)
+    root = Path(__file__).parents[2]
+    command = [
+        sys.executable, "-m", "locust", "--headless", "--users", "2", "--run-time", "2s", "--only-summary",
+        "--locustfile", str(root / "loadtests" / "v2_infer.py"), "--host", f"{server}/right/m", "--json",
+    ]  # fmt: skip
+    environment = {**os.environ, "BODY": str(body), "PYTHONPATH": str(root)}
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+    )
+    assert ended.returncode == 0, ended.stderr
+    counts = {row["name"]: (row["num_requests"], row["num_failures"]) for row in json.loads(ended.stdout)}
+    assert counts["infer"][0] >= 2 and counts["infer"][1] == 0
+
+
+@pytest.mark.parametrize("name", ["steps", "ramp", "users"])
+def test_the_profiles_to_copy_are_valid(name: str) -> None:
+    text = (Path(__file__).parents[2] / "loadtests" / f"{name}.yaml").read_text()
+    assert LoadProfile(**yaml.safe_load(text)).duration > 60

@@ -25,11 +25,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     try:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            length = next(
-                int(line.split(":")[1])
-                for line in head.split("\r\n")
-                if line.lower().startswith("content-length")
-            )
+            lengths = [line.split(":")[1] for line in head.lower().split("\r\n") if "content-length:" in line]
+            length = int(lengths[0]) if lengths else 0
             await reader.readexactly(length)
             behaviour = head.split(" ")[1].split("/")[1]
             if behaviour == "mixed":
