@@ -170,8 +170,8 @@ def workers(cluster: Cluster, layout: Layout, programs: Programs) -> tuple[Compo
                 f"--kubeconfig={layout.client('kubelet')}",
                 f"--hostname-override={cluster.node_name}",
                 f"--node-ip={cluster.node_address}",
-                f"--root-dir={layout.directory}/kubelet",
-                f"--cert-dir={layout.directory}/kubelet/pki",
+                "--root-dir=/var/lib/kubelet",  # the cluster's own, and short enough for a socket
+                "--cert-dir=/var/lib/kubelet/pki",
                 # the labels that a GPU node has; "simulated" is said on the node itself
                 "--node-labels=" + ",".join(f"{key}={value}" for key, value in node_labels(cluster).items()),
             ),

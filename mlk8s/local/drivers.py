@@ -1,8 +1,8 @@
 """What makes a local cluster: kind, k3d or minikube where Docker answers, else the native driver.
 
-The three that need Docker are thin: they create or delete a cluster whose node ports of Traefik and S3 are
-mapped to 127.0.0.1, and apply the platform with the official images. They follow the tools' documents; the tests, which
-have no Docker, did not run them.
+The three that need Docker are thin: they create or delete a cluster whose node ports are mapped to 127.0.0.1,
+and apply the platform with the official images. They follow the tools' documents; the tests, which have no
+Docker, did not run them.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ ends every process and every mount of the cluster with it, pods included.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -27,6 +29,10 @@ from mlk8s.local.processes import (
 )
 from mlk8s.local.shell import PATH, program, system_error
 
+# Lines of a Go stack trace: a function with its arguments, a file, a goroutine.
+_STACK = re.compile(r"\s|goroutine |[\w./*()\[\]]+\(.*\)$|created by ")
+_TELLING = re.compile(r"(?i)fatal|panic|error|failed|no space|refused|denied")
+
 
 class Namespaces:
     """The namespaces of one cluster and what runs in them.
@@ -42,12 +48,12 @@ class Namespaces:
     def holder(self) -> int | None:
         """The holder's process id on the machine, None when there is none."""
         for process in processes(self.directory):
-            if process.component == HOLDER and process.program.endswith("catatonit"):
+            if _is_holder(process):
                 return process.pid
         return None
 
     def open(self, setup: str, cgroup_files: Sequence[Path], hostname: str) -> int:
-        """Start the holder unless it runs.
+        """Start the holder unless it runs with the same setup.
 
         Args:
             setup: shell text that makes the private mounts, run before anything else inside.
@@ -60,9 +66,11 @@ class Namespaces:
         Raises:
             LocalClusterError: namespaces, mounts or groups are refused.
         """
-        running = self.holder()
-        if running is not None:
-            return running
+        digest = hashlib.sha256(setup.encode()).hexdigest()[:16]
+        for process in processes(self.directory):
+            if _is_holder(process) and process.digest == digest:
+                return process.pid
+        # Nothing, what is left of a start that was interrupted, or an older mlk8s with other mounts.
         self.close()  # what is left of a start that was interrupted
         self.logs.mkdir(parents=True, exist_ok=True)
         log = self.logs / f"{HOLDER}.log"
@@ -72,7 +80,7 @@ class Namespaces:
         inside = f"hostname {hostname}; {setup}; exec {program('catatonit')} -P"
         # through setsid --fork: the machine's init adopts it, so no zombie stays with a long-lived caller
         command = [program("setsid"), "--fork", "sh", "-e", "-c", join + 'exec "$@"', "sh", *unshare, inside]
-        self._spawn(command, log, self._environment(HOLDER, ""))
+        self._spawn(command, log, self._environment(HOLDER, digest))
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             running = self.holder()
@@ -199,6 +207,10 @@ class Namespaces:
             ) from error
 
 
+def _is_holder(process: Process) -> bool:
+    return process.component == HOLDER and process.program.endswith("catatonit")
+
+
 def enter(holder: int) -> list[str]:
     """The command prefix that runs a program in the namespaces of process `holder`."""
     return [program("nsenter"), "--target", str(holder), "--mount", "--pid", "--net", "--uts", "--ipc", "--"]
@@ -215,10 +227,17 @@ def tail(log: Path, lines: int) -> str:
     return "\n".join(text.rstrip().splitlines()[-lines:])
 
 
-def _rotate(log: Path, limit: int = 8 << 20) -> None:
+def last_words(log: Path) -> str:
+    """Why a program ended, as far as its log tells: the last errors, else the last lines; no stack traces."""
+    lines = tail(log, 200).splitlines()
+    said = [line for line in lines if _TELLING.search(line) and not _STACK.match(line)]
+    return "\n".join(line[:500] for line in (said[-2:] or lines[-4:]))
+
+
+def _rotate(log: Path) -> None:
+    """Keep the log of the run before; a log then tells of one run only."""
     with suppress(FileNotFoundError):
-        if log.stat().st_size > limit:
-            log.replace(log.with_suffix(".old.log"))
+        log.replace(log.with_suffix(".old.log"))
 
 
 def _exists(pid: int) -> bool:

@@ -162,7 +162,7 @@ def _kubelet(cluster: Cluster, layout: Layout) -> dict[str, object]:
         "clusterDomain": "cluster.local",
         "resolvConf": str(layout.config / "resolv.conf"),
         "podLogsDir": "/var/log/pods",
-        "volumePluginDir": str(layout.directory / "kubelet" / "volume-plugins"),
+        "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         # the disk is shared with everything else on the machine: leave eviction to real need
         "evictionHard": {"imagefs.available": "1%", "nodefs.available": "1%", "memory.available": "100Mi"},
         "imageGCHighThresholdPercent": 100,  # images are made here and could not be pulled again

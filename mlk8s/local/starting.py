@@ -7,6 +7,7 @@ after a kill or a reboot, and changes its port.
 from __future__ import annotations
 
 import datetime
+import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from mlk8s.errors import LocalClusterError
 from mlk8s.local import cgroups, components, machine, network, node, objects, pki, registry
 from mlk8s.local.agent.api import Api, ApiError
 from mlk8s.local.handle import Local
-from mlk8s.local.namespaces import Namespaces, tail
+from mlk8s.local.namespaces import Namespaces, last_words
 from mlk8s.local.processes import Component
 from mlk8s.local.progress import SILENT, Progress
 from mlk8s.local.registry import Cluster
@@ -22,6 +23,8 @@ from mlk8s.local.shell import run, system_error
 
 if TYPE_CHECKING:
     from mlk8s.local.images import Image
+
+_ROOM = 80 << 20  # bytes; etcd's log takes 64 MiB at once
 
 
 def start(
@@ -97,16 +100,17 @@ def _start(cluster: Cluster, programs: components.Programs, pause: Image, progre
 def _died(namespaces: Namespaces, names: tuple[str, ...]) -> None:
     running = namespaces.running()
     for name in names:
-        if name not in running:
-            log = namespaces.logs / f"{name}.log"
-            words = tail(log, 4)
-            raise LocalClusterError(
-                f"{name} ended while the cluster was starting:\n{words}",
-                where=str(log),
-                next_step="free some disk space, then run the command again: it continues"
-                if "no space left" in words.lower()
-                else "run the command again; it starts what is missing",
-            )
+        if name in running:
+            continue
+        log = namespaces.logs / f"{name}.log"
+        words, next_step = last_words(log), "run the command again: it starts what is missing"
+        free = shutil.disk_usage(namespaces.directory).free
+        if free < _ROOM or "no space left" in words.lower():
+            words += f"\nno space left on device: {free >> 20} MiB are free at {namespaces.directory}"
+            next_step = "free some disk space, then run the command again: it continues"
+        raise LocalClusterError(
+            f"{name} ended while the cluster was starting:\n{words}", where=str(log), next_step=next_step
+        )
 
 
 def _wait_for_api(api: Api, namespaces: Namespaces, timeout: float = 90) -> None:
