@@ -74,7 +74,7 @@ def fit(
         item["metadata"]["name"]: _digest(item["data"]) for item in fitted if item["kind"] == "ConfigMap"
     }
     for item in fitted:
-        if item["kind"] == "Deployment":
+        if item["kind"] in ("Deployment", "StatefulSet"):
             template = item["spec"]["template"]
             _fit_pod(template["spec"], images, persistent)
             _tell_configuration(template, digests)

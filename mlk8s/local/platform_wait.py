@@ -33,12 +33,17 @@ _SECOND = 1.0  # time-out of one question
 
 
 def place_of(part: str) -> str:
-    """The namespace of a part's Deployment."""
+    """The namespace of a part's workload."""
     return "kube-system" if part == "coredns" else NAMESPACE
 
 
+def kind_of(part: str) -> str:
+    """The kind of a part's workload."""
+    return "StatefulSet" if part == "seaweedfs" else "Deployment"
+
+
 def wait(cluster: Cluster, part: str, check: Check, step: Step, timeout: float, stop: Event) -> None:
-    """Wait until a part's Deployment is rolled out and the part answers, or until `stop` is set.
+    """Wait until a part's workload is rolled out and the part answers, or until `stop` is set.
 
     Raises:
         LocalClusterError: it cannot become ready, or did not within `timeout` seconds; with the cause.
@@ -60,12 +65,13 @@ def wait(cluster: Cluster, part: str, check: Check, step: Step, timeout: float, 
 
 
 def _unavailable(cluster: Cluster, part: str) -> str | None:
-    found = cluster.find("Deployment", part, place_of(part))
+    kind = kind_of(part)
+    found = cluster.find(kind, part, place_of(part))
     if found is None:
-        return "its Deployment is not there"
+        return f"its {kind} is not there"
     status: dict[str, Any] = found.get("status") or {}
     if status.get("observedGeneration", 0) < found["metadata"]["generation"]:
-        return "its Deployment is not observed yet"
+        return f"its {kind} is not observed yet"
     if status.get("updatedReplicas", 0) < 1 or status.get("availableReplicas", 0) < 1:
         return "its pod is not ready"
     if status.get("replicas", 0) > status["updatedReplicas"]:
@@ -93,7 +99,7 @@ def _failure(cluster: Cluster, part: str, words: str, cause: Cause | None) -> Lo
             pass
     return LocalClusterError(
         f"the platform's {part} does not become ready: {words}{lines}",
-        where=cause.where if cause else f"Deployment {place_of(part)}/{part}",
+        where=cause.where if cause else f"{kind_of(part)} {place_of(part)}/{part}",
         next_step=f"{cause.remedy}; then `mlk8s up` again continues"
         if cause
         else "`mlk8s up` again continues",

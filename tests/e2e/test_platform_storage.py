@@ -14,6 +14,7 @@ from mlk8s.clients.platform import discover
 from mlk8s.errors import StorageError
 from mlk8s.local.handle import Local
 from mlk8s.storage.credentials import StorageConfig
+from mlk8s.storage.failures import StorageUnreachable
 from mlk8s.storage.store import Store
 
 # What a pod of the pipeline's image sees; each line of its log is one fact.
@@ -148,13 +149,22 @@ def test_a_pod_reaches_storage_by_name_and_nothing_else_of_it(
 def test_objects_outlive_the_pod(cluster: Cluster, outside: StorageConfig) -> None:
     store = Store("s3://models/test-outlive", outside)
     store.put("one", b"kept")
+    store.put("large", bytes(5_000_000))
     (pod,) = storage_pods(cluster)
     cluster.delete("Pod", pod["metadata"]["name"], "mlk8s-system")
-    end = time.monotonic() + 60
-    while not any(
-        is_ready(new) for new in storage_pods(cluster) if new["metadata"]["uid"] != pod["metadata"]["uid"]
-    ):
-        assert time.monotonic() < end
+    end, missing = time.monotonic() + 60, "the new pod"
+    while missing:
+        assert time.monotonic() < end, missing
+        pods = storage_pods(cluster)
+        assert len(pods) <= 1, "two pods must never write to one volume"
+        if [new for new in pods if is_ready(new) and new["metadata"]["uid"] != pod["metadata"]["uid"]]:
+            try:
+                missing = (
+                    ""
+                    if store.get("one") == b"kept" and store.get("large") == bytes(5_000_000)
+                    else "content"
+                )
+            except StorageUnreachable as error:  # the node port follows the pod a moment later
+                missing = str(error)
         time.sleep(0.2)
-    assert store.get("one") == b"kept"
-    store.delete(["one"])
+    store.delete(["one", "large"])

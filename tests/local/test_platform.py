@@ -14,6 +14,7 @@ from mlk8s.local import pins
 from mlk8s.local.images import _STATIC
 from mlk8s.local.platform import ALL, describe
 from mlk8s.local.platform_manifests import BASE, CRDS, PARTS, fit, folder, load
+from mlk8s.local.platform_wait import kind_of
 
 Object = dict[str, Any]
 RESTRICTED = {
@@ -27,13 +28,18 @@ def of(part: str, kind: str) -> list[Object]:
     return [item for item in load(part) if item["kind"] == kind]
 
 
+def workload(objects: list[Object]) -> Object:
+    (found,) = [item for item in objects if item["kind"] in ("Deployment", "StatefulSet")]
+    return found
+
+
 @pytest.fixture(params=PARTS)
 def part(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 def test_a_pod_has_no_right_that_it_does_not_need(part: str) -> None:
-    (deployment,) = of(part, "Deployment")
+    deployment = workload(load(part))
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -51,7 +57,7 @@ def test_a_pod_has_no_right_that_it_does_not_need(part: str) -> None:
 
 
 def test_a_policy_names_every_pod_and_both_directions(part: str) -> None:
-    (deployment,) = of(part, "Deployment")
+    deployment = workload(load(part))
     (policy,) = of(part, "NetworkPolicy")
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
@@ -59,7 +65,7 @@ def test_a_policy_names_every_pod_and_both_directions(part: str) -> None:
 
 
 def test_images_are_the_pinned_versions(part: str) -> None:
-    (deployment,) = of(part, "Deployment")
+    deployment = workload(load(part))
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["name"] == part, "fit() finds the image by the container's name"
     tag = container["image"].rpartition(":")[2].removeprefix("v")
@@ -119,8 +125,7 @@ def test_fit_sets_the_address_of_the_dns_service_only() -> None:
 def test_without_a_storage_class_the_claim_becomes_an_empty_dir() -> None:
     def data(persistent: bool) -> tuple[Object, int]:
         fitted = fit(load("seaweedfs"), images={}, persistent=persistent)
-        (deployment,) = [item for item in fitted if item["kind"] == "Deployment"]
-        volumes = deployment["spec"]["template"]["spec"]["volumes"]
+        volumes = workload(fitted)["spec"]["template"]["spec"]["volumes"]
         claims = sum(item["kind"] == "PersistentVolumeClaim" for item in fitted)
         return next(volume for volume in volumes if volume["name"] == "data"), claims
 
@@ -128,10 +133,21 @@ def test_without_a_storage_class_the_claim_becomes_an_empty_dir() -> None:
     assert data(False) == ({"name": "data", "emptyDir": {}}, 0)
 
 
+def test_nothing_but_a_stateful_set_has_a_claim(part: str) -> None:
+    found = workload(load(part))
+    volumes = found["spec"]["template"]["spec"].get("volumes", [])
+    if any("persistentVolumeClaim" in volume for volume in volumes):
+        assert found["kind"] == "StatefulSet", "a Deployment lets two pods write to one volume"
+    assert found["kind"] == kind_of(part)
+
+
 def test_a_changed_configuration_makes_new_pods() -> None:
     def annotation(objects: list[Object]) -> str:
-        (deployment,) = [item for item in fit(objects, images={}) if item["kind"] == "Deployment"]
-        return str(deployment["spec"]["template"]["metadata"]["annotations"]["mlk8s.dev/config"])
+        return str(
+            workload(fit(objects, images={}))["spec"]["template"]["metadata"]["annotations"][
+                "mlk8s.dev/config"
+            ]
+        )
 
     objects = load("prometheus")
     before = annotation(objects)
