@@ -20,10 +20,15 @@ _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm6
 
 
 def cache_dir() -> Path:
-    """`$MLK8S_CACHE`, else `$XDG_CACHE_HOME/mlk8s`, else `~/.cache/mlk8s`; made if it is not there."""
+    """`$MLK8S_CACHE`, else `$XDG_CACHE_HOME/mlk8s`, else `~/.cache/mlk8s`; made if it is not there.
+
+    Raises:
+        LocalClusterError: it cannot be made.
+    """
     own = os.environ.get("MLK8S_CACHE")
     path = Path(own or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlk8s")
-    path.mkdir(parents=True, exist_ok=True)
+    with _told(path):
+        path.mkdir(parents=True, exist_ok=True)
     return path.absolute()
 
 
@@ -67,16 +72,34 @@ def made_whole(target: Path) -> Iterator[Path]:
 
     What an exception or a kill leaves behind never has the name `target`. The caller holds the lock of
     `target`, so a leftover of an earlier attempt belongs to nobody and is removed first.
+
+    Raises:
+        LocalClusterError: the disk is full, or does not take it for another reason.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.unfinished")
-    remove(unfinished)
-    try:
-        yield unfinished
-        remove(target)
-        unfinished.rename(target)
-    finally:
+    with _told(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
         remove(unfinished)
+        try:
+            yield unfinished
+            remove(target)
+            unfinished.rename(target)
+        finally:
+            remove(unfinished)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into the one error that users meet."""
+    try:
+        yield
+    except OSError as error:
+        raise LocalClusterError(
+            f"The cache cannot be written: {error.strerror or error}.",
+            where=str(error.filename or path),
+            expected="about 10 GB of free disk where builds are needed, 3 GB where not",
+            next_step="Make room, or choose another place: MLK8S_CACHE=/path mlk8s up",
+        ) from error
 
 
 def remove(path: Path) -> None:

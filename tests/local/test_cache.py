@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from pathlib import Path
 
@@ -40,6 +42,24 @@ def test_what_fails_or_is_killed_is_never_believed(tmp_path: Path) -> None:
         folder.mkdir()
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    with (
+        pytest.raises(LocalClusterError, match="No space left on device") as raised,
+        cache.made_whole(tmp_path / "x") as path,
+    ):
+        path.write_text("part of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert "MLK8S_CACHE" in (raised.value.next_step or "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MLK8S_CACHE", str(tmp_path / "file/cache"))
+    with pytest.raises(LocalClusterError, match="Not a directory"):
+        cache.cache_dir()
 
 
 def test_a_lock_is_waited_for(tmp_path: Path) -> None:
