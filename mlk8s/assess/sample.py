@@ -69,7 +69,9 @@ def pod_facts(pods: list[Manifest]) -> list[dict[str, Any]]:
                 "scheduled": since.get("PodScheduled"),
                 "started": running.get("startedAt"),
                 "ready": since.get("Ready"),
+                # Kubernetes writes the time at which the grace period is over, not that of the request
                 "deleted": meta.get("deletionTimestamp"),
+                "grace": meta.get("deletionGracePeriodSeconds"),
                 "restarts": containers[0].get("restartCount", 0),
             }
         )

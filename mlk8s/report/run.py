@@ -149,7 +149,9 @@ def pod_rows(run: Run) -> list[dict[str, Any]]:
     rows = []
     for name, pod in pods.items():
         times = {key: _since(pod.get(key), start) for key in ("created", "scheduled", "started", "ready")}
-        rows.append({"pod": name, **times, "stopped": _since(pod.get("deleted"), start)})
+        over = _since(pod.get("deleted"), start)
+        asked = None if over is None else over - (pod.get("grace") or 0)
+        rows.append({"pod": name, **times, "asked to stop": asked})
     return rows
 
 

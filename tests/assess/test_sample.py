@@ -65,6 +65,7 @@ def test_pods_are_in_the_order_of_their_making() -> None:
     assert [pod["name"] for pod in facts] == ["b", "a"]
     assert facts[0]["scheduled"] == "2026-01-01T00:00:02Z"
     assert facts[0]["ready"] is None
+    assert facts[0]["deleted"] is None and facts[0]["grace"] is None
     assert (facts[0]["started"], facts[0]["restarts"], facts[0]["track"]) == (
         "2026-01-01T00:00:04Z",
         2,

@@ -69,6 +69,11 @@ def scaling_run(directory: Path) -> Path:
         samples.append(
             sample(second + 0.5, desired=desired, ready=ready, metric=4.5 if 10 <= second < 14 else 1.0)
         )
+    pod = {
+        "name": "iris-1", "created": "2026-11-23T21:09:00Z", "ready": "2026-11-23T21:09:07Z",
+        "deleted": "2026-11-23T21:11:00Z", "grace": 30,
+    }  # fmt: skip
+    samples[3]["pods"] = [pod]
     samples.append({"t": START + 5.6, "gap": "server", "error": "there is no Prometheus <at all>"})
     return write(directory, lines, samples, LoadProfile.steps(rps=[10, 20], hold=10))
 

@@ -13,6 +13,7 @@ from runs import load, requests, sample, scaling_run, write
 import mlk8s
 from mlk8s.errors import UsageError
 from mlk8s.operations.run import Run
+from mlk8s.report.run import pod_rows
 from mlk8s.spec.load import LoadProfile
 
 
@@ -47,6 +48,12 @@ def test_the_verdict_is_on_the_whole_run(run: Run) -> None:
     assert run.verdict is not None
     assert run.verdict.held is False
     assert [check.held for check in run.verdict.checks] == [False, True]
+
+
+def test_times_of_pods_are_seconds_since_the_load_began(run: Run) -> None:
+    (pod,) = pod_rows(run)
+    assert (pod["created"], pod["ready"], pod["scheduled"]) == (-60, -53, None)
+    assert pod["asked to stop"] == 30  # the grace period of 30 s is over at 60
 
 
 def test_alt_text_says_what_the_plots_show(run: Run) -> None:
