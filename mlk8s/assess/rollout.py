@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -73,10 +73,11 @@ def assess_rollout(facts: RolloutFacts) -> RolloutVerdict:
     if _complete(status, wanted):
         return RolloutVerdict("ready", f"{ready} of {wanted} pods ready", None, ready, wanted, None)
     cause = first(_causes(facts, new, pods))
+    old = old_version(facts)
+    if cause is not None and cause.kind == "Unschedulable" and old is not None:
+        cause = replace(cause, remedy=f"{cause.remedy}; an update needs room for one pod more")
     state: Literal["progressing", "failed"] = "failed" if cause and cause.certain else "progressing"
-    return RolloutVerdict(
-        state, _summary(facts, pods, ready, wanted), cause, ready, wanted, old_version(facts)
-    )
+    return RolloutVerdict(state, _summary(facts, pods, ready, wanted), cause, ready, wanted, old)
 
 
 def new_replica_set(facts: RolloutFacts) -> Object | None:

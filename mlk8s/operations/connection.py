@@ -153,7 +153,7 @@ class Kubernetes:
 
     def apply_cron(self, cron: FeatureCronJob, *, say: Say | None = None) -> None:
         """Apply a scheduled feature pipeline."""
-        from mlk8s.operations.job import apply_cron
+        from mlk8s.operations.cron import apply_cron
 
         apply_cron(self.cluster, self.platform, cron, say=say or print)
 
@@ -161,7 +161,7 @@ class Kubernetes:
         self, name: str, *, namespace: str | None = None, wait: bool = True, say: Say | None = None
     ) -> JobResult | None:
         """Start a CronJob's pipeline now, beside its schedule, and return what it published."""
-        from mlk8s.operations.job import trigger_cron
+        from mlk8s.operations.cron import trigger_cron
 
         return trigger_cron(
             self.cluster,

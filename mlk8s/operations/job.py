@@ -1,4 +1,4 @@
-"""Run a feature pipeline as a Job, on a schedule as a CronJob, or that CronJob's Job now."""
+"""Run a feature pipeline as a Job and say what it published."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from mlk8s.assess.job import JobVerdict
 from mlk8s.assess.observed import is_true, parse_time
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
-from mlk8s.errors import Conflict, NotFound, RolloutFailed, WaitTimeout
-from mlk8s.operations.apply import apply_all, owner, refuse_foreign
+from mlk8s.errors import RolloutFailed, WaitTimeout
+from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.facts import render_facts
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
 from mlk8s.operations.waiting import look_at_job, wait_job
-from mlk8s.render.common import COMPONENT, MANAGED_BY, MANAGER, NAME, Manifest
-from mlk8s.render.job import SPEC_HASH, job_name, render_cron_job, render_job, spec_hash
-from mlk8s.spec.job import FeatureCronJob, FeatureJob
+from mlk8s.render.common import NAME, Manifest
+from mlk8s.render.job import SPEC_HASH, job_name, render_job, spec_hash
+from mlk8s.spec.job import FeatureJob
 
 Say = Callable[[str], None]
 
 _GONE = 60.0  # seconds that a deleted Job may take to go
-_SLACK = 30.0  # seconds after a Job's deadline until Kubernetes must have said so
-_MANUAL = "cronjob.kubernetes.io/instantiate"
+SLACK = 30.0
+"""Seconds after a Job's deadline until Kubernetes must have said so."""
 _OWNER_MANAGER = "mlk8s-owner"
 
 
@@ -88,12 +88,12 @@ def run_job(
     )
     if require_storage_secret(cluster, namespace, spec.storage_secret):
         say(f"{spec.name}: storage credentials copied into namespace {namespace}")
-    limit = timeout if timeout is not None else spec.active_deadline + _SLACK
-    running = _unfinished(cluster, namespace, f"{SPEC_HASH}={spec_hash(spec, facts)},{NAME}={spec.name}")
+    limit = timeout if timeout is not None else spec.active_deadline + SLACK
+    running = unfinished(cluster, namespace, f"{SPEC_HASH}={spec_hash(spec, facts)},{NAME}={spec.name}")
     if spec.version is None and running is not None and not _is_stuck(cluster, running, namespace):
         name = str(running["metadata"]["name"])
         say(f"{name}: the same job already runs")
-        return _finish(cluster, name, namespace, wait, limit, say)
+        return finish(cluster, name, namespace, wait, limit, say)
     if spec.version is None:
         spec = spec.replace(version=datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
     name = job_name(spec, facts)
@@ -105,136 +105,20 @@ def run_job(
     refuse_foreign(cluster, manifests)
     if live is None:
         applied = apply_all(cluster, manifests, say=say)
-        _own_source(cluster, applied)
+        own_source(cluster, applied)
         say(f"{name}: started in namespace {namespace}, version {spec.version}")
     else:
         done = is_true(live, "Complete")
         say(f"{name}: {'has already succeeded' if done else 'already runs'}")
-    return _finish(cluster, name, namespace, wait, limit, say)
+    return finish(cluster, name, namespace, wait, limit, say)
 
 
-def apply_cron(
-    cluster: Cluster,
-    platform: Platform,
-    spec: FeatureCronJob,
-    *,
-    create_namespace: bool = False,
-    say: Say = print,
-) -> Manifest:
-    """Apply a scheduled feature pipeline and return the CronJob.
-
-    Raises:
-        NotFound, Forbidden, Conflict: before anything is written.
-        Rejected: the API server refused an object; what was applied is named.
-    """
-    job = spec.job
-    namespace = job.namespace or cluster.namespace
-    if require_namespace(cluster, namespace, create=create_namespace):
-        say(f"{job.name}: namespace {namespace} made")
-    manifests = render_cron_job(spec, render_facts(platform, namespace))
-    require_permissions(cluster, namespace, [item["kind"] for item in manifests])
-    if require_storage_secret(cluster, namespace, job.storage_secret):
-        say(f"{job.name}: storage credentials copied into namespace {namespace}")
-    refuse_foreign(cluster, manifests)
-    applied = apply_all(cluster, manifests, say=say)
-    _own_source(cluster, applied)
-    state = "suspended" if spec.suspend else f"runs at '{spec.schedule}' {spec.time_zone}"
-    say(f"{job.name}: CronJob applied in namespace {namespace}; {state}")
-    return applied[-1]
-
-
-def trigger_cron(
-    cluster: Cluster,
-    name: str,
-    namespace: str | None = None,
-    *,
-    platform: Platform | None = None,  # noqa: ARG001 - every operation takes the platform
-    wait: bool = True,
-    timeout: float | None = None,
-    say: Say = print,
-) -> JobResult | None:
-    """Start a CronJob's Job now, beside its schedule, as `kubectl create job --from` does.
-
-    Where the CronJob forbids concurrency and a run that was started by hand still goes on, that one is waited
-    for: running the command again converges.
-
-    Raises:
-        NotFound: there is no such CronJob.
-        Conflict: the CronJob forbids concurrency and a scheduled run goes on, or it is not mlk8s's.
-        RolloutFailed, WaitTimeout: see `run_job`.
-    """
-    namespace = namespace or cluster.namespace
-    cron = _cron(cluster, name, namespace)
-    spec = cron["spec"]["jobTemplate"]["spec"]
-    limit = timeout if timeout is not None else float(spec.get("activeDeadlineSeconds", 3600)) + _SLACK
-    running = _unfinished(cluster, namespace, f"{NAME}={name},{COMPONENT}=pipeline", owner_uid=_uid(cron))
-    if running is not None and cron["spec"].get("concurrencyPolicy") == "Forbid":
-        job = str(running["metadata"]["name"])
-        if _MANUAL not in (running["metadata"].get("annotations") or {}):
-            raise Conflict(
-                f"CronJob {name!r} forbids concurrency, and its run {job!r} goes on",
-                where=f"namespace {namespace!r}",
-                next_step=f"wait until it has ended: `kubectl get job {job} -n {namespace}`",
-            )
-        say(f"{job}: already runs")
-        return _finish(cluster, job, namespace, wait, limit, say)
-    created = cluster.create(_manual_job(cron, datetime.now(UTC)))
-    job = str(created["metadata"]["name"])
-    say(f"{job}: started by hand from CronJob {name}")
-    return _finish(cluster, job, namespace, wait, limit, say)
-
-
-def _cron(cluster: Cluster, name: str, namespace: str) -> Manifest:
-    cron = cluster.find("CronJob", name, namespace)
-    if cron is None:
-        names = [item["metadata"]["name"] for item in cluster.list("CronJob", namespace)]
-        raise NotFound(
-            f"no CronJob is named {name!r}",
-            where=f"namespace {namespace!r} of context {cluster.context!r}",
-            expected=f"one of: {', '.join(names)}" if names else "a CronJob; there is none",
-            next_step="`mlk8s cron apply` makes one",
-        )
-    if (cron["metadata"].get("labels") or {}).get(MANAGED_BY) != MANAGER:
-        raise Conflict(
-            f"CronJob {name!r} belongs to {owner(cron)}",
-            where=f"namespace {namespace!r}",
-            expected="a CronJob that mlk8s made",
-            next_step=f"`kubectl create job --from=cronjob/{name}` starts it",
-        )
-    return cron
-
-
-def _manual_job(cron: Manifest, now: datetime) -> Manifest:
-    """Return the Job of a run by hand; its CronJob owns it, so that the history limits count it."""
-    template = cron["spec"]["jobTemplate"]
-    metadata = template.get("metadata") or {}
-    name = cron["metadata"]["name"]
-    owned = {
-        "apiVersion": "batch/v1",
-        "kind": "CronJob",
-        "name": name,
-        "uid": _uid(cron),
-        "controller": True,
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": f"{name[:38]}-manual-{now.strftime('%Y%m%dt%H%M%Sz')}",
-            "namespace": cron["metadata"]["namespace"],
-            "labels": metadata.get("labels") or {},
-            "annotations": {**(metadata.get("annotations") or {}), _MANUAL: "manual"},
-            "ownerReferences": [owned],
-        },
-        "spec": template["spec"],
-    }
-
-
-def _uid(item: Manifest) -> str:
+def uid(item: Manifest) -> str:
+    """Return an object's UID."""
     return str(item["metadata"]["uid"])
 
 
-def _unfinished(
+def unfinished(
     cluster: Cluster, namespace: str, labels: str, owner_uid: str | None = None
 ) -> Manifest | None:
     """Return a Job that has neither succeeded nor failed."""
@@ -279,7 +163,7 @@ def _delete_and_wait(cluster: Cluster, name: str, namespace: str) -> None:
         time.sleep(0.2)
 
 
-def _own_source(cluster: Cluster, applied: list[Manifest]) -> None:
+def own_source(cluster: Cluster, applied: list[Manifest]) -> None:
     """Let the Job or CronJob own the ConfigMap with its source, so that both go together."""
     job = applied[-1]
     config = next(item for item in applied if item["kind"] == "ConfigMap")
@@ -288,7 +172,7 @@ def _own_source(cluster: Cluster, applied: list[Manifest]) -> None:
         "apiVersion": job["apiVersion"],
         "kind": job["kind"],
         "name": metadata["name"],
-        "uid": _uid(job),
+        "uid": uid(job),
     }
     body = {"metadata": {"ownerReferences": [reference]}}
     cluster.patch(
@@ -301,9 +185,10 @@ def _own_source(cluster: Cluster, applied: list[Manifest]) -> None:
     )
 
 
-def _finish(
+def finish(
     cluster: Cluster, name: str, namespace: str, wait: bool, timeout: float, say: Say
 ) -> JobResult | None:
+    """Wait for a Job and return what it published; None where it does not wait."""
     if not wait:
         return None
     verdict = wait_job(cluster, name, namespace, timeout=timeout, say=say)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from mlk8s.assess.causes import Cause
 from mlk8s.assess.job import JobFacts, JobVerdict, assess_job
-from mlk8s.assess.observed import is_true
+from mlk8s.assess.observed import is_true, parse_time
 from mlk8s.assess.rollout import RolloutFacts, RolloutVerdict, assess_rollout
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.cluster import Manifest as Object
@@ -84,6 +84,7 @@ class RolloutWatcher:
     def __init__(self, cluster: Cluster, name: str, namespace: str) -> None:
         self._cluster, self._name, self._namespace = cluster, name, namespace
         self._events = _Events(cluster, namespace)
+        self._clock = ServerClock(cluster, namespace)
 
     def facts(self) -> RolloutFacts:
         """Return what is to be seen now."""
@@ -98,7 +99,7 @@ class RolloutWatcher:
             replica_sets=replica_sets,
             pods=pods,
             events=() if quiet else self._events.read(),
-            now=datetime.now(UTC),
+            now=self._clock.now(),
         )
 
     def look(self) -> RolloutVerdict:
@@ -114,12 +115,12 @@ def wait_job(cluster: Cluster, name: str, namespace: str, *, timeout: float, say
         WaitTimeout: it still runs after `timeout` seconds.
         NotFound: the Job is gone.
     """
-    events = _Events(cluster, namespace)
+    events, clock = _Events(cluster, namespace), ServerClock(cluster, namespace)
     end = time.monotonic() + timeout
     told = ""
     try:
         while True:
-            verdict = look_at_job(cluster, name, namespace, events)
+            verdict = look_at_job(cluster, name, namespace, events, clock)
             if verdict.summary != told:
                 told = verdict.summary
                 say(f"{name}: {told}")
@@ -143,12 +144,47 @@ def wait_job(cluster: Cluster, name: str, namespace: str, *, timeout: float, say
         raise
 
 
-def look_at_job(cluster: Cluster, name: str, namespace: str, events: _Events | None = None) -> JobVerdict:
+def look_at_job(
+    cluster: Cluster,
+    name: str,
+    namespace: str,
+    events: _Events | None = None,
+    clock: ServerClock | None = None,
+) -> JobVerdict:
     """Return the verdict on a Job as it is now."""
     job: Object = cluster.get("Job", name, namespace)
     pods = cluster.list("Pod", namespace, labels=f"batch.kubernetes.io/job-name={name}")
     read = (events or _Events(cluster, namespace)).read()
-    return assess_job(JobFacts(job=job, pods=pods, events=read, now=datetime.now(UTC)))
+    return assess_job(
+        JobFacts(job=job, pods=pods, events=read, now=(clock or ServerClock(cluster, namespace)).now())
+    )
+
+
+class ServerClock:
+    """The API server's clock: ages of pods and events are measured with the clock that stamped them."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._cluster, self._namespace = cluster, namespace
+        self._ahead: timedelta | None = None
+
+    def now(self) -> datetime:
+        """Return the server's time; this machine's, where we may not ask."""
+        if self._ahead is None:
+            self._ahead = self._measure()
+        return datetime.now(UTC) + self._ahead
+
+    def _measure(self) -> timedelta:
+        metadata = {"generateName": "mlk8s-clock-", "namespace": self._namespace}
+        try:
+            made = self._cluster.create(
+                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, dry_run=True
+            )
+        except ClusterError:
+            return timedelta()
+        # A stamp is cut to whole seconds: less than two seconds may be no difference at all.
+        stamp = parse_time(made["metadata"].get("creationTimestamp"))
+        ahead = stamp - datetime.now(UTC) if stamp else timedelta()
+        return ahead if abs(ahead) >= timedelta(seconds=2) else timedelta()
 
 
 class _Events:
