@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
 VERSION_HEADER = "X-Model-Version"
+_PAUSES = (0.1, 0.2)  # seconds before a second and a third try to connect
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Inference:
             maxsize=connections,
             block=True,
             timeout=urllib3.Timeout(connect=connect_timeout, read=timeout),
-            retries=urllib3.Retry(connect=2, read=0, redirect=0, status=0, other=0, backoff_factor=0.1),
+            retries=False,  # urllib3 would log each one to the user's terminal
         )
 
     def live(self) -> bool:
@@ -207,17 +208,25 @@ class Inference:
             Unreachable: no connection, or it broke.
             WaitTimeout: no answer in time.
         """
-        from urllib3.exceptions import HTTPError
+        from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
         given = {**self._headers, **(headers or {})}
         if body is not None:
             given["Content-Type"] = "application/json"
         start = time.perf_counter()
-        try:
-            response = self._pool.request(method, self.url + path, body=body, headers=given)
-        except HTTPError as error:
-            raise self._no_answer(error) from None
-        return Answer(int(response.status), _version(response), response.data, time.perf_counter() - start)
+        for pause in (*_PAUSES, None):
+            try:
+                response = self._pool.request(method, self.url + path, body=body, headers=given)
+            except (NewConnectionError, ConnectTimeoutError) as error:
+                if pause is None:
+                    raise self._no_answer(error) from None
+                time.sleep(pause)
+            except HTTPError as error:
+                raise self._no_answer(error) from None
+            else:
+                seconds = time.perf_counter() - start
+                return Answer(int(response.status), _version(response), response.data, seconds)
+        raise AssertionError("unreachable")  # the last round returns or raises
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -255,24 +264,18 @@ class Inference:
         )  # fmt: skip
 
     def _no_answer(self, error: Exception) -> Unreachable | WaitTimeout:
-        from urllib3.exceptions import (
-            ConnectTimeoutError,
-            MaxRetryError,
-            NewConnectionError,
-            ReadTimeoutError,
-        )
+        from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
-        cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
-        if isinstance(cause, ReadTimeoutError):
+        if isinstance(error, ReadTimeoutError):
             return WaitTimeout(
                 "no answer in time", where=self.url, next_step="`mlk8s status` shows the service's pods"
             )
-        if isinstance(cause, (NewConnectionError, ConnectTimeoutError)):
+        if isinstance(error, (NewConnectionError, ConnectTimeoutError)):
             return Unreachable(
-                f"no connection to the model server: {_first(cause)}", where=self.url,
+                f"no connection to the model server: {_first(error)}", where=self.url,
                 next_step="`mlk8s status` shows the cluster, its Ingress and the service",
             )  # fmt: skip
-        return Unreachable(f"the connection broke before the answer: {_first(cause)}", where=self.url)
+        return Unreachable(f"the connection broke before the answer: {_first(error)}", where=self.url)
 
 
 def _tensors(items: list[dict[str, Any]] | None) -> tuple[TensorSpec, ...]:

@@ -164,7 +164,9 @@ def test_background_client_sees_an_outage(tmp_path_factory: pytest.TempPathFacto
         running.stop()
         client.close()
     failures = background.failures()
-    assert failures and all(item.status == 0 and item.version is None for item in failures)
+    assert any(item.status == 0 and item.version is None for item in failures)
+    # A server that is starting answers already, and says that its model is loading.
+    assert {item.status for item in failures} <= {0, 503}
     assert not background.records[-1].error, "it goes on when the server is back"
 
 
