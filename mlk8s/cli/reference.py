@@ -35,8 +35,8 @@ shows tracebacks.
 
 `mlk8s deploy -f`, `mlk8s job run -f` and `mlk8s cron apply -f` read YAML documents in Kubernetes' form. It is
 a file format only: no CRD is installed. `metadata` has `name`, `namespace` and `labels`; `spec` has the
-fields of the Python class of that name, under the same names (`help(mlk8s.ModelService)`). A fault is told with
-its line. A relative `source` is looked for beside the file.
+fields of the Python class of that name, under the same names (`help(mlk8s.ModelService)`). A fault is told
+with its line. A relative `source` is looked for beside the file.
 
 ```yaml
 apiVersion: mlk8s.dev/v1

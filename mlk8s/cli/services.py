@@ -216,13 +216,14 @@ def _deploy(
 ) -> None:  # fmt: skip
     from mlk8s.cli.declare import apply_one, namespace_of
 
-    places = {namespace_of(spec) for spec in specs} - {None}
-    if namespace is not None and places - {namespace}:
+    places = sorted({place for spec in specs if (place := namespace_of(spec)) is not None})
+    if namespace is not None and set(places) - {namespace}:
         raise UsageError(
-            f"--namespace {namespace} is given, and the file says {', '.join(sorted(filter(None, places)))}",
+            f"--namespace {namespace} is given, and the file says {', '.join(places)}",
             expected="the same namespace",
         )
-    k8s = open_cluster(context, namespace, kubeconfig)
+    one = places[0] if len(places) == 1 and all(namespace_of(spec) for spec in specs) else None
+    k8s = open_cluster(context, namespace or one, kubeconfig)
     if dry_run is not DryRun.NONE:
         from mlk8s.operations import dry_run as rehearsal
         from mlk8s.render.bundle import to_yaml
