@@ -18,8 +18,8 @@ def build(*, levels: int = 16, coarse: bool = True) -> pa.Table:
         coarse: whether to add the mean of each 2 × 2 block.
 
     Returns:
-        One row an image: `pixel_00`..`pixel_63` (FP32, 0..1), ink in each row and column, `ink` (mean of all),
-        centre of mass in pixels, the coarse blocks, and `label` (INT64, the digit).
+        One row an image: `pixel_00`..`pixel_63` (FP32, 0..1), ink in each row and column, `ink` (mean of
+        all), centre of mass in pixels, the coarse blocks, and `label` (INT64, the digit).
     """
     digits = load_digits()
     images = (digits.images / levels).astype(np.float32)  # [1797, 8, 8]

@@ -91,7 +91,8 @@ def apply_one(k8s: Kubernetes, spec: Spec, *, wait: bool, timeout: float, create
     elif isinstance(spec, FeatureJob):
         with leaves(f"the Job {spec.name} goes on in the cluster"):
             result = k8s.run_job(spec, wait=wait, say=say)
-        print(facts([("published", f"{spec.output}/{result.version}"), ("rows", result.rows)]))
+        if result is not None:
+            print(facts([("published", f"{spec.output}/{result.version}"), ("rows", result.rows)]))
     elif isinstance(spec, FeatureCronJob):
         with leaves(f"the CronJob {spec.job.name} may be applied; run the same command again"):
             k8s.apply_cron(spec, say=say)

@@ -77,7 +77,8 @@ def job_run(
         f"the Job goes on in the cluster; kubectl delete job -l app.kubernetes.io/name={spec.name} ends it"
     ):
         result = k8s.run_job(spec, wait=wait, timeout=limit, say=say)
-    _show(result, output)
+    if result is not None:
+        _show(result, output)
 
 
 def cron_apply(
@@ -114,7 +115,8 @@ def cron_trigger(
         f"the Job goes on in the cluster; kubectl get jobs -l app.kubernetes.io/name={name} shows it"
     ):
         result = k8s.trigger_cron(name, wait=wait, say=say)
-    _show(result, output)
+    if result is not None:
+        _show(result, output)
 
 
 def _one(file: str, kind: type[Any]) -> Any:

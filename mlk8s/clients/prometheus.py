@@ -10,6 +10,7 @@ import orjson
 from mlk8s.clients.cluster import Cluster
 from mlk8s.errors import ClusterError, NotFound
 
+
 @dataclass(frozen=True)
 class Sample:
     """One series of an instant query: its labels and its value."""

@@ -71,7 +71,7 @@ class Kubernetes:
         )
 
     def create_namespace(self, name: str | None = None) -> bool:
-        """Make a namespace with Pod Security `restricted` where it is not there; return whether it was made."""
+        """Make a namespace with Pod Security `restricted` if it is not there; return whether it was made."""
         from mlk8s.operations.preflight import require_namespace
 
         return require_namespace(self.cluster, name or self.namespace, create=True)
@@ -141,7 +141,7 @@ class Kubernetes:
     def run_job(
         self, job: FeatureJob, *, wait: bool = True, timeout: float | None = None, say: Say | None = None
     ) -> JobResult | None:
-        """Run a feature pipeline as a Job and return what it published.
+        """Run a feature pipeline as a Job and return what it published; None where it is not waited for.
 
         Raises:
             RolloutFailed: the Job failed; the message has the cause and the last log lines.
@@ -160,7 +160,7 @@ class Kubernetes:
     def trigger_cron(
         self, name: str, *, namespace: str | None = None, wait: bool = True, say: Say | None = None
     ) -> JobResult | None:
-        """Start a CronJob's pipeline now, beside its schedule, and return what it published."""
+        """Start a CronJob's pipeline now, beside its schedule; None where it is not waited for."""
         from mlk8s.operations.cron import trigger_cron
 
         return trigger_cron(

@@ -38,8 +38,8 @@ def network_policy(
 def _dns() -> list[Manifest]:
     """Return the egress rules that lead to the cluster's DNS.
 
-    A policy sees the port of the pod behind the Service, which is not 53 where DNS runs without root: the pods
-    with the conventional label are open on every port, any others of kube-system on 53.
+    A policy sees the port of the pod behind the Service, which is not 53 where DNS runs without root: the
+    pods with the conventional label are open on every port, any others of kube-system on 53.
     """
     pods = {**namespace_peer("kube-system"), "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
     ports = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]

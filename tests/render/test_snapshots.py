@@ -1,6 +1,6 @@
 """The manifests of typical specs, as files that a person can read.
 
-After a wanted change: `UPDATE_SNAPSHOTS=1 python -m pytest tests/render/test_snapshots.py`, then read the diff.
+After a wanted change: `UPDATE_SNAPSHOTS=1 python -m pytest tests/render/test_snapshots.py`; read the diff.
 """
 
 from __future__ import annotations
