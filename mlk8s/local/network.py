@@ -138,19 +138,20 @@ table ip {cluster.table} {{
 
 def node_ruleset(cluster: Cluster) -> str:
     """The guard inside the node: what may leave by the uplink; pure."""
-    new = "" if cluster.egress else f'oifname "{UPLINK}" ct state new drop'
+    refuse = "reject with icmp type admin-prohibited"  # said at once: nobody waits for a timeout
+    new = "" if cluster.egress else f'oifname "{UPLINK}" ct state new {refuse}'
     # Even with a way out, the machine itself and its 127.0.0.1 stay closed.
     return f"""table ip mlk8s-guard {{}}
 delete table ip mlk8s-guard
 table ip mlk8s-guard {{
   chain forward {{
     type filter hook forward priority -10; policy accept;
-    oifname "{UPLINK}" ip daddr {cluster.machine_address} ct state new drop
+    oifname "{UPLINK}" ip daddr {cluster.machine_address} ct state new {refuse}
     {new}
   }}
   chain output {{
     type filter hook output priority -10; policy accept;
-    oifname "{UPLINK}" ip daddr {cluster.machine_address} ct state new drop
+    oifname "{UPLINK}" ip daddr {cluster.machine_address} ct state new {refuse}
     {new}
   }}
 }}
@@ -197,11 +198,13 @@ def _node_script(cluster: Cluster) -> str:
         if cluster.egress
         else "ip route delete default 2>/dev/null || true"
     )
+    # icmp_ratelimit 0: each pod that tries an address that is not there is told so at once.
     # A connection of the node itself to a Service needs a route before it is redirected. What is no Service
     # stays on the veth, where nobody answers for it, and pod addresses that no pod has are unreachable.
     return f"""
 for f in all default; do echo 1 > /proc/sys/net/ipv6/conf/$f/disable_ipv6 2>/dev/null || true; done
 echo 1 > /proc/sys/net/ipv4/ip_forward
+echo 0 > /proc/sys/net/ipv4/icmp_ratelimit
 ip link set lo up
 ip address replace {cluster.node_address}/{cluster.node_network.prefixlen} dev {UPLINK}
 ip link set {UPLINK} up

@@ -93,7 +93,7 @@ def write_configuration(cluster: Cluster, layout: Layout, pause: str) -> None:
     """
     layout.config.mkdir(mode=0o700, parents=True, exist_ok=True)
     (layout.config / "cni").mkdir(exist_ok=True)
-    layout.volumes.mkdir(mode=0o711, exist_ok=True)
+    layout.volumes.mkdir(mode=0o700, exist_ok=True)
     encryption_config(layout.config / "encryption.yaml")
     for name in CLIENTS:
         context = f"mlk8s-{cluster.name}"

@@ -54,8 +54,15 @@ def start(
     machine.check()
     network.check_ports((port, port + 1))
     wanted = Cluster(name=name, port=port, egress=egress, gpus=gpus)
-    with registry.cluster_lock(name, lambda: progress.message(f"another command works on '{name}': waiting")):
-        cluster = registry.reserve(wanted, network.occupied)
+    with registry.cluster_lock(
+        name, lambda: progress.message(f"another command works on '{name}': waiting")
+    ) as lock:
+        try:
+            cluster = registry.reserve(wanted, network.occupied)
+        except LocalClusterError:
+            if registry.find(name) is None:
+                lock.unlink()  # nothing was made, nothing stays
+            raise
         try:
             return _start(cluster, programs, pause, progress)
         except OSError as error:

@@ -152,6 +152,7 @@ def test_two_clusters_live_side_by_side(up: Callable[[], Local], bare_cluster: U
     with pytest.raises(LocalClusterError, match=f"belongs to the local cluster '{NAME}'"):
         native.up(f"{NAME}-3", port=PORT + 1, with_platform=False, yes=True)
     assert registry.find(f"{NAME}-3") is None
+    assert not list(registry.state_root().glob(f"{NAME}-3*"))
     native.down(two.name)
     is_up(one)
     until(lambda: connects(addresses[0], 8000))
