@@ -43,19 +43,10 @@ def demo(
     folder = out.absolute()
     parameters = {"out": str(folder)} | dict(_parameter(item) for item in parameter or [])
     folder.mkdir(parents=True, exist_ok=True)
-    _make_room(folder)
     executed = folder / source.name
     with leaves(f"what was deployed goes on in the cluster; {executed} shows how far it got"):
         words = run_notebook(source.absolute(), executed, parameters, say=say)
     print(words.rstrip() + "\n" + facts([("notebook", executed)]))
-
-
-def _make_room(folder: Path) -> None:
-    """Remove the load test of an earlier demo: a load test wants a new directory."""
-    import shutil
-
-    if (folder / "run" / "facts.json").is_file():
-        shutil.rmtree(folder / "run")
 
 
 def _parameter(text: str) -> tuple[str, Any]:

@@ -20,4 +20,4 @@ def leaves(state: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(f"interrupted: {error or state}") from None
+        raise KeyboardInterrupt(f"interrupted: {str(error) or state}") from None

@@ -94,9 +94,7 @@ def loadtest(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="New directory for the results; one under ./runs by default."
-        ),
+        typer.Option("--out", metavar="DIR", help="Where results go; ./runs/NAME-TIME by default."),
     ] = None,
     output: Output = Form.TABLE,
     context: Context = None,

@@ -20,6 +20,13 @@ _START = 90.0
 _FOLLOW = 20.0
 """Seconds an agent may take to follow a policy."""
 _POLL = 0.3
+_HOPELESS = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CreateContainerError",
+)
 _SERVER = """
 import socket
 s = socket.create_server(("", %d))
@@ -111,7 +118,7 @@ class _Probe:
         self._create("server", _SERVER % PORT)
         address = self._address(end)
         if address is None:
-            return Unknown(f"no running server pod after {_START:g} s: {self._state('server')}")
+            return Unknown(f"the server pod does not run: {self._state('server')}")
         self._create("client", _CLIENT % (address, PORT))
         if not self._sees("open", end - time.monotonic()):
             return Unknown(f"the client never reached the server: {self._state('client')}")
@@ -156,6 +163,8 @@ class _Probe:
             status = self._cluster.get("Pod", "server", self._namespace).get("status", {})
             if status.get("phase") == "Running" and status.get("podIP"):
                 return str(status["podIP"])
+            if self._state("server").startswith(_HOPELESS):
+                return None
             time.sleep(_POLL)
         return None
 

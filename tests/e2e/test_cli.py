@@ -114,13 +114,15 @@ def test_canary(cli: Cli, service: str, model: str) -> None:
 def test_load_test_and_report(cli: Cli, service: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
     load = ("loadtest", service, "--data", DATA, "--steps", "5,10", "--hold", "3s", "--out", str(out))
-    kept = json.loads(cli(*load, "--slo-p99", "5s", "--slo-errors", "0.01", "-o", "json").stdout)
+    kept = json.loads(cli(*load, "--slo-p50", "5s", "--slo-errors", "0.01", "-o", "json").stdout)
     assert kept["verdict"] == "held" and [stage["load"] for stage in kept["stages"]]
     done = subprocess.run(
         [sys.executable, "-m", "mlk8s", "report", str(out)], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0 and Path(done.stdout.strip()).stat().st_size > 10_000
-    assert "not empty" in cli(*load, code=2).stderr
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "mine.txt").touch()
+    assert "other files" in cli(*load[:-1], str(tmp_path / "used"), code=2).stderr
     broken = ("loadtest", service, "--data", DATA, "--steps", "5", "--hold", "3s", "--slo-p50", "0.01ms")
     assert "broken" in cli(*broken, cwd=tmp_path, code=1).stdout
 
