@@ -254,7 +254,7 @@ class Inference:
             return UsageError(f"the model server refused the request: {answer.words}", where=where)
         if answer.status == 404:
             ours = answer.model_version is not None
-            hint = None if ours else "`mlk8s status` shows whether the service is deployed and ready"
+            hint = None if ours else "`mlk8s services` shows whether the service is deployed and ready"
             found = answer.words if ours else f"nothing is served here: {answer.words}"
             return NotFound(found, where=where, next_step=hint)
         who = f"version {answer.model_version}" if answer.model_version else "what stands before the models"
@@ -268,12 +268,14 @@ class Inference:
 
         if isinstance(error, ReadTimeoutError):
             return WaitTimeout(
-                "no answer in time", where=self.url, next_step="`mlk8s status` shows the service's pods"
+                "no answer in time",
+                where=self.url,
+                next_step="`mlk8s services` shows how many pods are ready",
             )
         if isinstance(error, (NewConnectionError, ConnectTimeoutError)):
             return Unreachable(
                 f"no connection to the model server: {_first(error)}", where=self.url,
-                next_step="`mlk8s status` shows the cluster, its Ingress and the service",
+                next_step="`mlk8s status` shows the local cluster, `mlk8s services` the service",
             )  # fmt: skip
         return Unreachable(f"the connection broke before the answer: {_first(error)}", where=self.url)
 

@@ -58,7 +58,7 @@ class CanaryWork:
                 f"Deployment {name} was not deployed by mlk8s",
                 where=f"namespace {namespace}",
                 expected="a service with its spec in the annotation mlk8s.dev/spec",
-                next_step="deploy it with mlk8s, or choose a service that `mlk8s status` lists",
+                next_step="deploy it with mlk8s, or choose a service that `mlk8s services` lists",
             )
         self.stable: ModelService = spec
         self.rule = traffic_rule(spec)

@@ -203,7 +203,7 @@ def delete(cluster: Cluster, name: str, namespace: str, *, say: Say = print) -> 
         raise NotFound(
             f"no model service is named {name!r}",
             where=f"namespace {namespace!r} of context {cluster.context!r}",
-            next_step="`mlk8s status` lists the services",
+            next_step="`mlk8s services` lists them",
         )
     say(f"{name}: {gone} objects deleted from namespace {namespace}")
 

@@ -73,7 +73,7 @@ def wait_rollout(
         say(
             f"{name}: stopped waiting ({told or 'applied'}); the rollout goes on in the cluster: "
             f"`kubectl rollout status deployment/{name} -n {namespace}` waits for it, "
-            f"`mlk8s status` shows it, running the command again resumes"
+            f"`mlk8s services` shows it, running the command again resumes"
         )
         raise
 
