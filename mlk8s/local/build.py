@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING
 
 from mlk8s.local.gotool import MODULES, find_go, go_environment, go_failure
@@ -71,28 +72,28 @@ def _run(command: list[str], module: Path, on_line: Callable[[str], None]) -> st
     Builds give way to the cluster that may already run. However this function is left, Go is stopped first.
     """
     nice = [shutil.which("nice") or "nice", "-n", "10"]
-    process = subprocess.Popen(
-        [*nice, *command],
-        cwd=module,
-        env=go_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout and process.stderr
     lines = []
-    try:
-        for line in process.stderr:  # stdout is short, and written when all is known
-            on_line(line.rstrip("\n"))
-            if " " in line:  # else a package's name, of which there are thousands
-                lines.append(line.rstrip("\n"))
-        output = process.stdout.read()
+    with (
+        tempfile.TemporaryFile("w+") as output,  # a pipe that nobody empties would stop Go at 64 KiB
+        subprocess.Popen(
+            [*nice, *command],
+            cwd=module,
+            env=go_environment(),
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        assert process.stderr
+        try:
+            for line in process.stderr:
+                on_line(line.rstrip("\n"))
+                if " " in line:  # else a package's name, of which there are thousands
+                    lines.append(line.rstrip("\n"))
+        except BaseException:
+            process.terminate()
+            raise
         if process.wait():
             raise go_failure(f"go {command[1]}", module, lines)
-        return output
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
-        process.stdout.close()
-        process.stderr.close()
+        output.seek(0)
+        return output.read()

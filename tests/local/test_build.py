@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -88,6 +89,14 @@ def test_an_interrupt_ends_go_and_the_next_build_goes_on(go_cache: None, tmp_pat
     assert whole == 14
     assert remaining is not None
     assert remaining < whole
+
+
+def test_a_long_list_does_not_stop_go(go_cache: None, tmp_path: Path) -> None:
+    """A cold Kubernetes has 2,400 stale packages: more than a pipe takes."""
+    code = "import sys; print('x' * 1_000_000); print('go: downloading a v1', file=sys.stderr)"
+    lines: list[str] = []
+    assert len(build._run([sys.executable, "-c", code], tmp_path, lines.append)) == 1_000_001
+    assert lines == ["go: downloading a v1"]
 
 
 def test_what_does_not_compile_is_told_with_gos_words(go_cache: None, tmp_path: Path) -> None:
