@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlk8s.cli.options import Context, Form, Kubeconfig, Namespace, Output
-from mlk8s.cli.output import say, show
+from mlk8s.cli.output import coloured, say, show
 from mlk8s.cli.target import open_cluster
 
 if TYPE_CHECKING:
@@ -68,10 +68,13 @@ def table(findings: list[Finding], width: int | None = None) -> str:
         folded = [
             line
             for part in text.splitlines()
-            for line in textwrap.wrap(part, max(20, width - len(indent)), break_long_words=False) or [""]
+            for line in textwrap.wrap(
+                part, max(20, width - len(indent)), break_long_words=False, break_on_hyphens=False
+            )
+            or [""]
         ]
         word = f"{item.status:<8}"
-        shown = f"\033[{_COLOURS[item.status]}m{word}\033[0m" if terminal else word
+        shown = f"\033[{_COLOURS[item.status]}m{word}\033[0m" if coloured(sys.stdout) else word
         lines.append(f"{shown} {item.check:<{head}} {folded[0]}")
         lines += [indent + line for line in folded[1:]]
     return "\n".join(lines)

@@ -94,10 +94,10 @@ def down(
     yes: Yes = False,
 ) -> None:
     """Remove a local cluster: its processes, data, links, routes and mounts; the cache stays."""
-    from mlk8s.local import drivers, registry
+    from mlk8s.local import drivers
     from mlk8s.local.progress import open_progress
 
-    names = list(registry.clusters()) if every else [name]
+    names = _names() if every else [name]
     if not names:
         say("no local cluster")
         return
@@ -127,80 +127,112 @@ def status(
     """Show the local clusters of this machine; exit code 1 says that one does not run as it should."""
     from mlk8s.local import native, registry
 
-    names = list(registry.clusters())
+    names = _names()
     if name is not None and name not in names:
         raise NotFound(
             f"no local cluster is named {name!r}", where=str(registry.state_root()),
             expected=f"one of: {', '.join(names)}" if names else None, next_step=f"mlk8s up --name {name}",
         )  # fmt: skip
-    found = [item for one in ([name] if name else names) if (item := native.status(one)) is not None]
-    if output is not Form.TABLE:
-        show([_values(item) for item in found], output, "")
-    elif not found:
+    wanted = [name] if name is not None else names
+    found = [_values(item) if (item := native.status(one)) is not None else _outside(one) for one in wanted]
+    if not found and output is Form.TABLE:
         say("no local cluster; `mlk8s up` starts one")
-    elif name is not None:
-        print(_one(found[0]))
     else:
-        rows = [
-            (
-                item.local.name,
-                _word(item),
-                item.version or None,
-                item.local.ingress_url,
-                _mebibytes(item.memory),
-            )
-            for item in found
-        ]
-        print(columns(("NAME", "STATE", "VERSION", "INGRESS", "MEMORY"), rows))
-    if not all(item.running for item in found):
+        show(found, output, _one(found[0]) if name is not None else _all(found))
+    if not all(item["running"] for item in found):
         raise typer.Exit(1)
 
 
-def _one(item: Status) -> str:
-    local = item.local
-    head = facts(
-        [
-            ("cluster", f"{local.name} (context {local.context})"),
-            ("state", _word(item)),
-            ("version", item.version or None),
-            ("memory", _mebibytes(item.memory)),
-            ("kubeconfig", local.kubeconfig),
-            ("ingress", local.ingress_url),
-            ("S3", local.s3_url),
-        ]
-    )
-    rows = [
-        (
-            part.name,
-            part.pid,
-            _mebibytes(part.rss) if part.pid else None,
-            f"{part.uptime:.0f} s" if part.pid else None,
-        )
-        for part in item.components
-    ]
-    return f"{head}\n\n{columns(('COMPONENT', 'PID', 'MEMORY', 'UP'), rows)}"
+def _names() -> list[str]:
+    """Return the native clusters, and those that kind, k3d or minikube run for us."""
+    from mlk8s.clients.kubeconfig import local_kubeconfigs
+    from mlk8s.local import registry
 
-
-def _word(item: Status) -> str:
-    if item.running:
-        return "running"
-    stopped = [part.name for part in item.components if part.pid is None]
-    if len(stopped) == len(item.components):
-        return "stopped"
-    return f"not running: {', '.join(stopped)}" if stopped else f"not ready: {item.message}"
+    native = registry.clusters()
+    return [*native, *(name for name in local_kubeconfigs() if name not in native)]
 
 
 def _values(item: Status) -> dict[str, Any]:
     local = item.local
+    stopped = [part.name for part in item.components if part.pid is None]
+    state = "running" if item.running else f"not ready: {item.message}"
+    if stopped:
+        whole = len(stopped) == len(item.components)
+        state = "stopped" if whole else f"not running: {', '.join(stopped)}"
     return {
-        "name": local.name, "context": local.context, "running": item.running, "message": item.message,
-        "version": item.version, "memory_bytes": item.memory, "kubeconfig": str(local.kubeconfig),
-        "ingress_url": local.ingress_url, "s3_url": local.s3_url,
+        "name": local.name, "driver": "native", "running": item.running, "state": state,
+        "version": item.version or None, "memory_bytes": item.memory, "context": local.context,
+        "kubeconfig": str(local.kubeconfig), "ingress_url": local.ingress_url, "s3_url": local.s3_url,
         "components": [
             {"name": part.name, "pid": part.pid, "rss_bytes": part.rss, "uptime_seconds": part.uptime}
             for part in item.components
         ],
     }  # fmt: skip
+
+
+def _outside(name: str) -> dict[str, Any]:
+    """Return what the API server of a cluster of another tool says; its processes are that tool's."""
+    from mlk8s.clients.cluster import Cluster
+    from mlk8s.clients.kubeconfig import local_kubeconfigs
+    from mlk8s.clients.platform import discover
+    from mlk8s.errors import Mlk8sError
+
+    kubeconfig = local_kubeconfigs()[name]
+    note = kubeconfig.with_name("driver")
+    values: dict[str, Any] = {
+        "name": name, "driver": note.read_text().strip() if note.exists() else None, "running": False,
+        "kubeconfig": str(kubeconfig), "components": [],
+    }  # fmt: skip
+    try:
+        cluster = Cluster.connect(kubeconfig=kubeconfig)
+        values |= {"context": cluster.context, "version": cluster.version()}
+        platform = discover(cluster)
+    except Mlk8sError as error:
+        return values | {"state": error.what}
+    urls = {"ingress_url": platform.ingress_url, "s3_url": platform.s3_endpoint_outside}
+    return values | urls | {"running": True, "state": "running"}
+
+
+def _all(found: list[dict[str, Any]]) -> str:
+    rows = [
+        (
+            item["name"],
+            item["driver"],
+            item["state"],
+            item.get("version"),
+            item.get("ingress_url"),
+            _memory(item),
+        )
+        for item in found
+    ]
+    return columns(("NAME", "DRIVER", "STATE", "VERSION", "INGRESS", "MEMORY"), rows)
+
+
+def _one(item: dict[str, Any]) -> str:
+    head = facts(
+        [
+            ("cluster", item["name"]),
+            ("driver", item["driver"]),
+            ("state", item["state"]),
+            ("version", item.get("version")),
+            ("memory", _memory(item)),
+            ("context", item.get("context")),
+            ("kubeconfig", item["kubeconfig"]),
+            ("ingress", item.get("ingress_url")),
+            ("S3", item.get("s3_url")),
+        ]
+    )
+    rows = [
+        (part["name"], part["pid"], _mebibytes(part["rss_bytes"]), f"{part['uptime_seconds']:.0f} s")
+        if part["pid"]
+        else (part["name"], None, None, None)
+        for part in item["components"]
+    ]
+    return f"{head}\n\n{columns(('COMPONENT', 'PID', 'MEMORY', 'UP'), rows)}" if rows else head
+
+
+def _memory(item: dict[str, Any]) -> str | None:
+    return _mebibytes(item["memory_bytes"]) if item.get("memory_bytes") else None
 
 
 def _mebibytes(count: int) -> str:

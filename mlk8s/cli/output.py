@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from mlk8s.errors import Mlk8sError
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether colours are wanted there: on a terminal, unless NO_COLOR is set (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def say(line: str) -> None:
@@ -23,7 +29,7 @@ def warn(line: str) -> None:
 
 def show_error(error: Mlk8sError) -> None:
     """Show an error on stderr: `error:` in red on a terminal, the same text elsewhere."""
-    word = "\033[1;31merror:\033[0m" if sys.stderr.isatty() else "error:"
+    word = "\033[1;31merror:\033[0m" if coloured(sys.stderr) else "error:"
     try:
         say(f"{word} {error}")
     except BrokenPipeError:
