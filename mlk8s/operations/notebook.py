@@ -47,6 +47,8 @@ def run_notebook(notebook: Path, executed: Path, parameters: Mapping[str, Any], 
         done = papermill.execute_notebook(
             str(notebook), str(executed), parameters=dict(parameters), cwd=str(notebook.parent),
             kernel_name="python3", log_output=True, progress_bar=False,
+            # The kernel's own advice about its transport is nothing that a reader of these lines can act on.
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
         )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         raise NotebookFailed(
