@@ -52,8 +52,14 @@ class Namespaces:
                 return process.pid
         return None
 
+    def are_open(self, setup: str) -> bool:
+        """Whether a holder runs that was started with this `setup`."""
+        return any(
+            _is_holder(found) and found.digest == _digest(setup) for found in processes(self.directory)
+        )
+
     def open(self, setup: str, cgroup_files: Sequence[Path], hostname: str) -> int:
-        """Start the holder unless it runs with the same setup.
+        """Start the holder unless it runs.
 
         Args:
             setup: shell text that makes the private mounts, run before anything else inside.
@@ -66,12 +72,9 @@ class Namespaces:
         Raises:
             LocalClusterError: namespaces, mounts or groups are refused.
         """
-        digest = hashlib.sha256(setup.encode()).hexdigest()[:16]
-        for process in processes(self.directory):
-            if _is_holder(process) and process.digest == digest:
-                return process.pid
-        # Nothing, what is left of a start that was interrupted, or an older mlk8s with other mounts.
-        self.close()  # what is left of a start that was interrupted
+        running = self.holder()
+        if running is not None:
+            return running
         self.logs.mkdir(parents=True, exist_ok=True)
         log = self.logs / f"{HOLDER}.log"
         join = "".join(f"echo 0 > {file}; " for file in cgroup_files)
@@ -80,7 +83,7 @@ class Namespaces:
         inside = f"hostname {hostname}; {setup}; exec {program('catatonit')} -P"
         # through setsid --fork: the machine's init adopts it, so no zombie stays with a long-lived caller
         command = [program("setsid"), "--fork", "sh", "-e", "-c", join + 'exec "$@"', "sh", *unshare, inside]
-        self._spawn(command, log, self._environment(HOLDER, digest))
+        self._spawn(command, log, self._environment(HOLDER, _digest(setup)))
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             running = self.holder()
@@ -205,6 +208,10 @@ class Namespaces:
             raise LocalClusterError(
                 f"could not start '{command[0]}': {tail(log, 3)}", where=str(log)
             ) from error
+
+
+def _digest(setup: str) -> str:
+    return hashlib.sha256(setup.encode()).hexdigest()[:16]
 
 
 def _is_holder(process: Process) -> bool:

@@ -81,8 +81,14 @@ def _start(cluster: Cluster, programs: components.Programs, pause: Image, progre
         pki.ensure(layout.pki, node.identities(cluster))
         node.write_configuration(cluster, layout, pause.reference)
     with progress.step("Make namespaces and network"):
+        setup = node.mounts(layout)
+        if not namespaces.are_open(setup):
+            # What is left of an interrupted start, of pods that died with their holder (kubelet would study
+            # each of their control groups for seconds), or of an older mlk8s with other mounts.
+            namespaces.close()
+            cgroups.remove(cluster.cgroup)
         groups = cgroups.create(cluster.cgroup)
-        holder = namespaces.open(node.mounts(layout), groups, cluster.node_name)
+        holder = namespaces.open(setup, groups, cluster.node_name)
         network.connect(cluster, holder, namespaces.inside())
 
     def launch(*wanted: Component) -> set[str]:
