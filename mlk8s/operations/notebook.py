@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from mlk8s.errors import Mlk8sError, UsageError
 
 Say = Callable[[str], None]
+_LONGEST_DIRECTORY = 55  # a Unix socket's path has at most 107 bytes, and /kernel-UUID-ipc-N comes after it
 
 
 class NotebookFailed(Mlk8sError):
@@ -36,8 +40,13 @@ def run_notebook(notebook: Path, executed: Path, parameters: Mapping[str, Any], 
         raise UsageError("no such notebook", where=str(notebook), next_step="give its path with --notebook")
     import papermill
 
-    _check_parameters(papermill.inspect_notebook(str(notebook)), parameters, notebook)
-    handler = _Lines(say)
+    try:
+        labels = _labels(orjson.loads(notebook.read_bytes())["cells"], bool(parameters))
+        known = papermill.inspect_notebook(str(notebook))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"not a notebook that can be run: {error}", where=str(notebook)) from None
+    _check_parameters(known, parameters, notebook)
+    handler = _Lines(say, labels)
     logger = logging.getLogger("papermill")
     level, spread = logger.level, logger.propagate
     logger.addHandler(handler)
@@ -46,7 +55,7 @@ def run_notebook(notebook: Path, executed: Path, parameters: Mapping[str, Any], 
     try:
         done = papermill.execute_notebook(
             str(notebook), str(executed), parameters=dict(parameters), cwd=str(notebook.parent),
-            kernel_name="python3", log_output=True, progress_bar=False,
+            kernel_name="python3", log_output=True, progress_bar=False, **_transport(),
             # The kernel's own advice about its transport is nothing that a reader of these lines can act on.
             extra_arguments=["--IPKernelApp.log_level=ERROR"],
         )  # fmt: skip
@@ -63,6 +72,16 @@ def run_notebook(notebook: Path, executed: Path, parameters: Mapping[str, Any], 
     return _last_words(done)
 
 
+def _transport() -> dict[str, Any]:
+    """Let notebook and kernel talk over Unix sockets, which other users cannot open, where the path fits."""
+    from jupyter_core.paths import jupyter_runtime_dir
+    from traitlets.config import Config
+
+    if len(jupyter_runtime_dir()) > _LONGEST_DIRECTORY:
+        return {}
+    return {"config": Config({"KernelManager": {"transport": "ipc"}})}
+
+
 def _check_parameters(known: Mapping[str, Any], given: Mapping[str, Any], notebook: Path) -> None:
     unknown = [name for name in given if name not in known]
     if unknown:
@@ -70,6 +89,28 @@ def _check_parameters(known: Mapping[str, Any], given: Mapping[str, Any], notebo
             f"the notebook has no parameter {unknown[0]!r}", where=str(notebook),
             expected=f"one of: {', '.join(known) or 'it has no cell tagged `parameters`'}",
         )  # fmt: skip
+
+
+def _labels(cells: list[dict[str, Any]], injected: bool) -> list[str | None]:
+    """Return what is said of each cell while it runs: its number and the heading above it; None for text.
+
+    Where parameters are given, papermill adds a cell with them after the one tagged so.
+    """
+    labels: list[str | None] = []
+    heading = ""
+    for cell in cells:
+        if cell["cell_type"] != "code":
+            lines = "".join(cell["source"]).splitlines()
+            heading = next((line.lstrip("# ") for line in lines if line.startswith("#")), heading)
+            labels.append(None)
+            continue
+        labels.append(heading)
+        if injected and "parameters" in cell["metadata"].get("tags", ()):
+            labels.append("the given parameters")
+    return [
+        None if label is None else f"— cell {number} of {len(labels)}" + (f": {label}" if label else "")
+        for number, label in enumerate(labels, 1)
+    ]
 
 
 def _last_words(notebook: Any) -> str:
@@ -92,14 +133,19 @@ class _Lines(logging.Handler):
         "Working directory",
     )
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, labels: list[str | None]) -> None:
         super().__init__()
-        self._say = say
+        self._say, self._labels = say, labels
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage().rstrip()
         if not text or text.startswith(self._NOISE):
             return
-        if text.startswith("Executing Cell"):
-            text = f"— cell {text.split()[2].rstrip('-')}"
-        self._say(text)
+        begun = re.match(r"Executing Cell (\d+)-*$", text)
+        if begun is None:
+            self._say(text)
+            return
+        number = int(begun[1])
+        label = self._labels[number - 1] if number <= len(self._labels) else f"— cell {number}"
+        if label is not None:
+            self._say(label)
