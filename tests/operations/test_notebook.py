@@ -11,7 +11,6 @@ import pytest
 from mlk8s.errors import UsageError
 from mlk8s.operations.notebook import NotebookFailed, run_notebook
 
-
 METADATA = {
     "kernelspec": {"name": "python3", "display_name": "Python 3"},
     "language_info": {"name": "python"},
