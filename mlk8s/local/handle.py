@@ -40,9 +40,9 @@ class Local:
     def s3_url(self) -> str:
         return f"http://127.0.0.1:{self.cluster.ports[1]}"
 
-    def api(self) -> Api:
-        """The API as the cluster's administrator."""
-        return Api(self.cluster.api_url, Layout(self.cluster.directory).pki, "admin")
+    def api(self, timeout: float = 30) -> Api:
+        """The API as the cluster's administrator; `timeout` is in seconds an answer."""
+        return Api(self.cluster.api_url, Layout(self.cluster.directory).pki, "admin", timeout)
 
     def images(self) -> set[str]:
         """References of the images in the node's store."""

@@ -93,7 +93,7 @@ def status(name: str) -> Status | None:
 
 
 def _node(local: Local) -> tuple[bool, str, str]:
-    api = local.api()
+    api = local.api(timeout=3)  # without etcd, an API server that runs lets its callers wait
     try:
         version = str(api.get("/version")["gitVersion"])
         found = api.get(f"/api/v1/nodes/{local.cluster.node_name}")

@@ -42,9 +42,10 @@ class Api:
         server: https://HOST:PORT.
         pki: the cluster's certificate directory.
         user: name of the client certificate in it.
+        timeout: seconds to wait for an answer.
     """
 
-    def __init__(self, server: str, pki: Path, user: str) -> None:
+    def __init__(self, server: str, pki: Path, user: str, timeout: float = 30) -> None:
         self._pool = urllib3.PoolManager(
             maxsize=8,
             ca_certs=str(pki / "ca.crt"),
@@ -53,6 +54,7 @@ class Api:
             retries=False,
         )
         self._server = server
+        self._timeout = urllib3.Timeout(connect=min(5, timeout), read=timeout)
 
     def request(
         self, method: str, path: str, body: Object | None = None, *, content_type: str = "application/json"
@@ -68,7 +70,7 @@ class Api:
                 self._server + path,
                 body=None if body is None else orjson.dumps(body),
                 headers={"Content-Type": content_type, "Accept": "application/json"},
-                timeout=urllib3.Timeout(connect=5, read=30),
+                timeout=self._timeout,
             )
         except urllib3.exceptions.HTTPError as error:
             raise ApiError(0, str(error)) from error
@@ -111,7 +113,7 @@ class Api:
                 "GET",
                 f"{url}&resourceVersion={version}",
                 preload_content=False,
-                timeout=urllib3.Timeout(connect=5, read=320),
+                timeout=urllib3.Timeout(connect=5, read=120),  # a bookmark comes each minute
             )
             if response.status >= 300:
                 raise ApiError(response.status, _message(response.read()))
