@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 
-from mlk8s.local import images, machine, packages, parts
+from mlk8s.local import images, machine, network, packages, parts, registry
 from mlk8s.local.cache import cache_dir
 from mlk8s.local.handle import Local
 from mlk8s.local.progress import SILENT, Progress
@@ -48,6 +48,8 @@ def up(
         UsageError: a name that Kubernetes would refuse.
     """
     machine.check()
+    registry.check_name(name)
+    network.check_ports((port, port + 1))  # before minutes of downloads and builds
     packages.ensure(progress=progress, yes=yes)
     programs = parts.ensure(parts.CORE, progress=progress)
     local = start(
