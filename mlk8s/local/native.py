@@ -65,6 +65,7 @@ def up(
         from mlk8s.local import platform  # loads the Kubernetes client, which nothing else here needs
 
         platform.install(local, progress)
+        parts.forget_sources()
     return local
 
 

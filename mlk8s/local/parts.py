@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from mlk8s.local.progress import Progress
 
-__all__ = ["CORE", "LATER", "PLATFORM", "cached", "ensure", "missing"]
+__all__ = ["CORE", "LATER", "PLATFORM", "cached", "ensure", "forget_sources", "missing"]
 
 _ORIGIN = "origin.txt"
 
@@ -74,10 +75,18 @@ def ensure(names: Iterable[str], *, progress: Progress, allow_download: bool = T
             if not target.exists():
                 with made_whole(target) as folder:
                     folder.mkdir()
+                    start = time.monotonic()
                     origin = _obtain(name, part, folder, progress, allow_download=allow_download)
-                    (folder / _ORIGIN).write_text(f"{origin}\n")
+                    seconds = time.monotonic() - start
+                    (folder / _ORIGIN).write_text(f"{origin}, in {seconds:.0f} s\n")
         found |= {program: target / file if file else target for program, file in part.programs.items()}
     return found
+
+
+def forget_sources() -> None:
+    """Remove Go's caches once every part is built: gigabytes that only an unfinished build needs."""
+    if not missing(CORE + LATER):
+        shutil.rmtree(cache_dir() / "go", ignore_errors=True)
 
 
 def _obtain(name: str, part: Part, folder: Path, progress: Progress, *, allow_download: bool) -> str:
