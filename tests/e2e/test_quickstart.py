@@ -56,6 +56,7 @@ def test_replicas_follow_the_load_and_come_back(demo: tuple[Path, str]) -> None:
 def test_report_opens_without_a_network(demo: tuple[Path, str]) -> None:
     out, _ = demo
     if not Path(CHROMIUM).exists():
+        subprocess.run(["apt-get", "update", "-qq"], check=True)
         subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"], check=True)
     from playwright.sync_api import sync_playwright
 
