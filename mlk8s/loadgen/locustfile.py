@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from math import ceil
 from time import time
 from typing import Any
@@ -19,6 +20,9 @@ from mlk8s.loadgen.user import InferUser, Plan
 
 SPAWN_RATE = 100
 """Users started a second; Locust warns above this."""
+
+# A shell gives its background jobs an ignored SIGINT, which Locust inherits; SIGINT is how it is stopped.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings = Settings.read()
 # The process that sends is the last one that can refuse: the parent has checked, and so does it.
