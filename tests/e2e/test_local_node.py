@@ -76,8 +76,10 @@ def test_pods_reach_neither_the_machine_nor_the_world(
         socket.create_connection((address, listening), timeout=2).close()  # it does listen
         assert ask(client, f"/tcp?to={address}:{listening}") != "open", address
     socket.create_connection((FAR, world), timeout=2).close()
-    answer = ask(client, f"/tcp?to={FAR}:{world}")
-    assert "unreachable" in answer, answer
+    # Kernels limit how many refusals they send a second, so one of them may be a silence.
+    answers = [ask(client, f"/tcp?to={FAR}:{world}") for _ in range(4)]
+    assert "open" not in answers
+    assert any("unreachable" in answer for answer in answers), answers
     assert ask(client, "/tcp?to=192.0.2.77:80") != "open"
 
 
