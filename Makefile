@@ -42,7 +42,7 @@ types: install
 	@$(BIN)/mypy
 
 unit: install
-	@$(BIN)/pytest -q --numprocesses=auto --dist=loadfile --ignore=tests/e2e
+	@$(BIN)/pytest -q --numprocesses=3 --dist=loadfile --ignore=tests/e2e
 
 e2e: install
 	@$(BIN)/pytest -q --durations=15 tests/e2e
