@@ -116,7 +116,7 @@ def by_kubectl(k8s: Kubernetes, wanted: mlk8s.ModelService) -> float:
     text = to_yaml(manifests(k8s.cluster, k8s.platform, [wanted], say=quiet))
     cluster = registry.find(k8s.cluster.context.removeprefix("mlk8s-"))
     assert cluster is not None
-    program = next(parts.ensure(["kubectl"], progress=SILENT)["kubectl"].rglob("kubectl"))
+    program = parts.ensure(["kubectl"], progress=SILENT)["kubectl"]
     environment = os.environ | {"KUBECONFIG": str(cluster.directory / "kubeconfig")}
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(text)
