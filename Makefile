@@ -48,7 +48,7 @@ e2e: install
 	@$(BIN)/pytest -q --durations=15 tests/e2e
 
 lab: install  ## Open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_OPTIONS)
 
 bench: install  ## Measure the local cluster against its targets
 	@$(BIN)/python benchmarks/local_cluster.py

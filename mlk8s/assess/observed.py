@@ -98,12 +98,6 @@ def event_count(event: Object) -> int:
     return int((event.get("series") or {}).get("count") or event.get("count") or 1)
 
 
-def event_seen(event: Object) -> str | None:
-    """Return when an event was last seen."""
-    series = event.get("series") or {}
-    return series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
-
-
 def terminating(item: Object) -> bool:
     """Return whether an object is being deleted."""
     return bool(item.get("metadata", {}).get("deletionTimestamp"))
