@@ -86,7 +86,7 @@ def processes(directory: Path) -> list[Process]:
         if not entry.name.isdigit():
             continue
         try:
-            environment = Path(entry.path, "environ").read_bytes().split(b"\0")
+            environment = _environment(Path(entry.path)).split(b"\0")
             if mark not in environment:
                 continue
             command = Path(entry.path, "cmdline").read_bytes().split(b"\0")
@@ -102,6 +102,20 @@ def processes(directory: Path) -> list[Process]:
         if process.alive():
             found.append(process)
     return found
+
+
+def _environment(process: Path, timeout: float = 5) -> bytes:
+    # While execve replaces a process's memory, the kernel shows it without environment and arguments: for as
+    # long as a cold disk takes to bring the new program's first pages. Such a process has not ended.
+    deadline, without = time.monotonic() + timeout, 0
+    while not (environment := (process / "environ").read_bytes()):
+        (process / "exe").readlink()  # raises for a kernel's thread and for what has ended
+        start, end = (process / "stat").read_text().rpartition(")")[2].split()[47:49]
+        without += start == end != "0"
+        if without > 2 or time.monotonic() > deadline:
+            break  # it has no environment, or takes too long
+        time.sleep(0.001)
+    return environment
 
 
 def namespace_pids(pid: int) -> list[int]:

@@ -35,6 +35,19 @@ def test_a_process_is_found_by_its_environment_and_gone_when_it_ends(tmp_path: P
     assert (process.rss(), process.uptime()) == (0, 0.0)
 
 
+def test_a_process_is_found_while_it_replaces_its_program(tmp_path: Path) -> None:
+    script = tmp_path / "again"
+    script.write_text('#!/bin/sh\nexec "$0"\n')  # all it does is to become itself
+    script.chmod(0o755)
+    child = subprocess.Popen([str(script)], env={**os.environ, CLUSTER_VARIABLE: str(tmp_path)})
+    try:
+        missed = sum([process.pid for process in processes(tmp_path)] != [child.pid] for _ in range(500))
+    finally:
+        child.kill()
+        child.wait()
+    assert missed == 0
+
+
 def test_a_digest_follows_command_environment_and_content(tmp_path: Path) -> None:
     file = tmp_path / "config"
     file.write_text("one")
