@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from mlk8s.spec.quantity import parse_quantity as parse_quantity
+
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
 _DURATION = re.compile(
     r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?"
 )
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LABEL_KEY = re.compile(
     r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 )
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_SCALE = {
-    None: Decimal(1), "m": Decimal("0.001"), "k": Decimal(10) ** 3, "M": Decimal(10) ** 6,
-    "G": Decimal(10) ** 9, "T": Decimal(10) ** 12, "P": Decimal(10) ** 15, "E": Decimal(10) ** 18,
-    "Ki": Decimal(1024), "Mi": Decimal(1024) ** 2, "Gi": Decimal(1024) ** 3, "Ti": Decimal(1024) ** 4,
-    "Pi": Decimal(1024) ** 5, "Ei": Decimal(1024) ** 6,
-}  # fmt: skip
 
 
 def dns_label(value: str, *, longest: int = 63) -> str:
@@ -37,18 +32,6 @@ def dns_label(value: str, *, longest: int = 63) -> str:
             f"a letter or digit, at most {longest} characters"
         )
     return value
-
-
-def parse_quantity(value: str) -> Decimal:
-    """Return a Kubernetes quantity as a number: cores for CPU, bytes for memory.
-
-    Raises:
-        ValueError: when the text is not a quantity.
-    """
-    found = _QUANTITY.fullmatch(value)
-    if not found:
-        raise ValueError("expected a Kubernetes quantity such as '250m', '1', '512Mi' or '2Gi'")
-    return Decimal(found[1]) * _SCALE[found[2]]
 
 
 def parse_duration(value: str | int | float) -> float:
@@ -92,6 +75,22 @@ def _header(value: str) -> str:
     return value
 
 
+def image_name(value: str) -> str:
+    """Check a container image reference: it names a tag or a digest, and the tag is not `latest`."""
+    path, at, digest = value.partition("@")
+    if at and not _DIGEST.fullmatch(digest):
+        raise ValueError("expected the digest of an image as @sha256: and 64 hexadecimal digits")
+    name, colon, tag = path.rpartition(":")
+    tagged = bool(colon) and "/" not in tag
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9._/:-]*[a-z0-9])?", name if tagged else path):
+        raise ValueError("expected an image reference such as registry/repository:tag")
+    if not at and (not tagged or tag == "latest"):
+        raise ValueError(
+            "expected an image with a fixed tag or a digest; 'latest' changes under a running service"
+        )
+    return value
+
+
 def _short_label(value: str) -> str:
     return dns_label(value, longest=50)
 
@@ -106,3 +105,4 @@ HeaderName = Annotated[str, AfterValidator(_header)]
 Weight = Annotated[int, Field(ge=0, le=100, strict=True)]
 """Share of traffic in percent, 0 to 100."""
 Port = Annotated[int, Field(ge=1, le=65535)]
+Image = Annotated[str, AfterValidator(image_name)]
