@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from mlk8s.assess.selectors import matches
 from mlk8s.local.agent.policy import ruleset
-from mlk8s.local.agent.selectors import Pod, addressed_pods, matches, reduce_pod
+from mlk8s.local.agent.selectors import Pod, addressed_pods, reduce_pod
 
 
 def pod(namespace: str, address: str, ports: dict[tuple[str, str], int] | None = None, **labels: str) -> Pod:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlk8s.local.agent.selectors import Object, Pod, matches
+from mlk8s.assess.selectors import matches
+from mlk8s.local.agent.selectors import Object, Pod
 
 TABLE = "mlk8s-policy"
 

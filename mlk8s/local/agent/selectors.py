@@ -1,4 +1,4 @@
-"""Label selectors and the facts that NetworkPolicy looks at, reduced to what matters; pure."""
+"""The facts of pods that NetworkPolicy looks at, reduced to what matters; pure."""
 
 from __future__ import annotations
 
@@ -21,25 +21,6 @@ class Pod:
     address: str
     labels: Mapping[str, str]
     named_ports: Mapping[tuple[str, str], int]
-
-
-def matches(selector: Object, labels: Mapping[str, str]) -> bool:
-    """Whether labels satisfy a LabelSelector; the empty selector matches everything."""
-    for key, value in (selector.get("matchLabels") or {}).items():
-        if labels.get(key) != value:
-            return False
-    return all(_expression(item, labels) for item in selector.get("matchExpressions") or ())
-
-
-def _expression(item: Object, labels: Mapping[str, str]) -> bool:
-    key, operator, values = item["key"], item["operator"], item.get("values") or ()
-    if operator == "In":
-        return labels.get(key) in values
-    if operator == "NotIn":
-        return labels.get(key) not in values
-    if operator == "Exists":
-        return key in labels
-    return key not in labels  # DoesNotExist, the only one left
 
 
 def reduce_pod(pod: Object) -> dict[str, Any] | None:
