@@ -74,7 +74,7 @@ def _running(facts: JobFacts, attempts: int) -> JobVerdict:
         cause = _end(last)
         text = f"attempt {attempts} of {limit} failed: {cause.message}; waits for the next"
         return JobVerdict("running", text, _doubtful(cause), attempts)
-    refused = _refused(facts)
+    refused = refused_pods(facts.job, facts.events)
     return JobVerdict("failed" if refused else "running", "waits for its pod", refused, attempts)
 
 
@@ -139,15 +139,18 @@ def _end(pod: Object) -> Cause:
     return Cause("Evicted", f"the pod was lost: {words}", place(pod), "see `kubectl describe nodes`")
 
 
-def _refused(facts: JobFacts) -> Cause | None:
-    """Return why the API server refuses the Job's pods; only events tell, a Job has no condition for it."""
-    uid = facts.job["metadata"].get("uid")
-    for event in reversed(facts.events):
+def refused_pods(owner: Object, events: Sequence[Object]) -> Cause | None:
+    """Return why the API server refuses the pods of a Job, StatefulSet or DaemonSet.
+
+    Only events (oldest first) tell: these have no condition for it.
+    """
+    uid = owner["metadata"].get("uid")
+    for event in reversed(events):
         if event.get("reason") == "FailedCreate" and event.get("involvedObject", {}).get("uid") == uid:
             words = str(event.get("message", ""))
             kind = "Quota" if re.search("quota|maximum|minimum", words) else "Admission"
             remedy = "ask for less, or have the namespace's limits raised"
-            return Cause(kind, f"the API server refuses its pod: {words}", place(facts.job), remedy)
+            return Cause(kind, f"the API server refuses its pod: {words}", place(owner), remedy)
     return None
 
 

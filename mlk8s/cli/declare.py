@@ -76,11 +76,11 @@ def namespace_of(spec: Spec) -> str | None:
     """Return the namespace that a spec names itself."""
     if isinstance(spec, FeatureCronJob):
         return spec.job.namespace
-    return spec.namespace if isinstance(spec, (ModelService, FeatureJob)) else None
+    return getattr(spec, "namespace", None)
 
 
 def apply_one(k8s: Kubernetes, spec: Spec, *, wait: bool, timeout: float, create_namespace: bool) -> None:
-    """Deploy a service, run a job or apply a scheduled one; the result goes to stdout."""
+    """Deploy a service, run a job, apply a scheduled one or any other object; the result goes to stdout."""
     if isinstance(spec, ModelService):
         with leaves(
             f"{spec.name} is applied as far as the lines above say and goes on rolling out; run the same "
@@ -96,3 +96,8 @@ def apply_one(k8s: Kubernetes, spec: Spec, *, wait: bool, timeout: float, create
     elif isinstance(spec, FeatureCronJob):
         with leaves(f"the CronJob {spec.job.name} may be applied; run the same command again"):
             k8s.apply_cron(spec, say=say)
+    else:
+        name = getattr(spec, "name", type(spec).__name__)
+        with leaves(f"{name} is applied as far as the lines above say; run the same command again"):
+            done = k8s.apply(spec, wait=wait, timeout=timeout, create_namespace=create_namespace, say=say)
+        print("\n".join(done.objects))

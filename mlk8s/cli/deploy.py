@@ -166,8 +166,8 @@ def deploy(
 ) -> None:
     """Deploy a model, or change one that is deployed, and wait until it serves.
 
-    Running it again converges. -f takes documents of kind ModelService, FeatureJob and FeatureCronJob
-    (apiVersion: mlk8s.dev/v1), with the fields of the Python classes of the same names.
+    Running it again converges. -f takes documents of kind ModelService, FeatureJob, FeatureCronJob and every
+    other kind of mlk8s (apiVersion: mlk8s.dev/v1), with the fields of the Python classes of the same names.
     """
     options = collect(
         model=model, digest=digest, image=image, env=env, label=label, replicas=replicas, min=least, max=most,

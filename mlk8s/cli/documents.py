@@ -1,7 +1,7 @@
 """Specs as files: YAML documents in Kubernetes' form, with the line of every fault.
 
     apiVersion: mlk8s.dev/v1
-    kind: ModelService                 # or FeatureJob, FeatureCronJob
+    kind: ModelService                 # or FeatureJob, FeatureCronJob, StatefulSet, Tenant, ...
     metadata: {name: iris, namespace: models, labels: {team: a}}
     spec:                              # the fields of mlk8s.ModelService, under the same names
       model: s3://models/iris/1
@@ -17,7 +17,8 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from mlk8s.cli.yaml_lines import Document, parse
 from mlk8s.errors import SpecError, UsageError
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from mlk8s.spec.base import Spec
 
 API_VERSION = "mlk8s.dev/v1"
-KINDS = ("ModelService", "FeatureJob", "FeatureCronJob")
 _TOP = ("apiVersion", "kind", "metadata", "spec")
 _METADATA = ("name", "namespace", "labels")
 
@@ -56,9 +56,11 @@ def read_specs(file: str) -> list[Spec]:
 
 
 def _spec(document: Document, folder: Path) -> Spec:
+    from mlk8s.render.objects import kinds
     from mlk8s.spec.job import FeatureCronJob, FeatureJob
     from mlk8s.spec.service import ModelService
 
+    known = {item.__name__: item for item in (ModelService, FeatureJob, FeatureCronJob)} | kinds()
     top = document.values
     _only(document, top, (), _TOP)
     if top.get("apiVersion") != API_VERSION:
@@ -68,9 +70,9 @@ def _spec(document: Document, folder: Path) -> Spec:
             expected=API_VERSION,
         )
     kind = top.get("kind")
-    if kind not in KINDS:
+    if kind not in known:
         raise UsageError(
-            f"kind is {kind!r}", where=document.place("kind"), expected=f"one of: {', '.join(KINDS)}",
+            f"kind is {kind!r}", where=document.place("kind"), expected=f"one of: {', '.join(known)}",
             next_step="plain Kubernetes objects are applied with `kubectl apply -f`",
         )  # fmt: skip
     for part in ("metadata", "spec"):
@@ -91,7 +93,7 @@ def _spec(document: Document, folder: Path) -> Spec:
         return _build(FeatureCronJob, fields, document, ("spec",))
     if kind == "FeatureJob":
         return _build(FeatureJob, metadata | _beside(fields, folder), document, ("spec",))
-    return _build(ModelService, metadata | fields, document, ("spec",))
+    return _build(known[kind], metadata | fields, document, ("spec",))
 
 
 def _only(document: Document, found: dict[str, Any], path: tuple[str, ...], allowed: tuple[str, ...]) -> None:
@@ -115,9 +117,16 @@ def _build(kind: type[Spec], values: dict[str, Any], document: Document, path: t
     made = {}
     for name, value in values.items():
         inner = _spec_type(kind, name)
-        made[name] = (
-            _build(inner, value, document, (*path, name)) if inner and isinstance(value, dict) else value
-        )
+        if inner and isinstance(value, dict):
+            made[name] = _build(inner, value, document, (*path, name))
+        elif inner and isinstance(value, list):
+            parts = enumerate(value)
+            made[name] = [
+                _build(inner, item, document, (*path, name, str(number))) if isinstance(item, dict) else item
+                for number, item in parts
+            ]
+        else:
+            made[name] = value
     try:
         return kind(**made)
     except SpecError as error:
@@ -126,12 +135,19 @@ def _build(kind: type[Spec], values: dict[str, Any], document: Document, path: t
 
 
 def _spec_type(kind: type[Spec], field: str) -> type[Spec] | None:
-    """Return the Spec class of a field such as `Gpu | None`; None for any other field."""
+    """Return the Spec class of a field such as `Gpu | None`, `tuple[Container, ...]`; else None."""
     from mlk8s.spec.base import Spec
 
     known = kind.model_fields.get(field)
-    choices = (known.annotation, *get_args(known.annotation)) if known else ()
+    choices = _alternatives(known.annotation) if known else ()
     return next((item for item in choices if isinstance(item, type) and issubclass(item, Spec)), None)
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """Return what a union or a tuple of one type holds; a mapping's values are for pydantic."""
+    if get_origin(annotation) in (Union, UnionType, tuple):
+        return [choice for item in get_args(annotation) for choice in _alternatives(item)]
+    return [annotation]
 
 
 def _with_line(line: str, kind: type[Spec], document: Document, path: tuple[str, ...]) -> str:

@@ -72,10 +72,13 @@ def _note(node: Node, path: tuple[str, ...], document: Document) -> None:
     import yaml
 
     document.lines.setdefault(path, node.start_mark.line + 1)
-    if not isinstance(node, yaml.MappingNode):
-        return
     if len(path) > _DEEPEST:  # an anchor that contains itself, most likely
         raise UsageError("mappings are nested too deep", where=document.place(*path))
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            _note(item, (*path, str(number)), document)
+    if not isinstance(node, yaml.MappingNode):
+        return
     seen: set[str] = set()
     for key, value in node.value:
         word = str(key.value)

@@ -69,6 +69,15 @@ class Cluster:
         """Return the API server's version, such as 'v1.35.4'."""
         return str(orjson.loads(self.raw("GET", "/version"))["gitVersion"])
 
+    def serves(self, kind: str) -> bool:
+        """Return whether the API server knows a kind, 'GROUP/VERSION/Kind' ('v1/Pod' of the core group)."""
+        api_version, _, bare = kind.rpartition("/")
+        try:
+            served = self._json("GET", prefix(api_version))["resources"]
+        except NotFound:
+            return False
+        return any(item["kind"] == bare and "/" not in item["name"] for item in served)
+
     def get(
         self, kind: str, name: str, namespace: str | None = None, *, subresource: str | None = None
     ) -> Manifest:

@@ -1,4 +1,4 @@
-"""Where each kind lives in the Kubernetes API; kinds that are not built in are found by discovery."""
+"""Where each kind lives in the Kubernetes API; kinds that are not in this table are found by discovery."""
 
 from __future__ import annotations
 
@@ -47,8 +47,13 @@ _GROUPS: dict[str, tuple[str, str]] = {
     "rbac.authorization.k8s.io/v1": ("Role RoleBinding", "ClusterRole ClusterRoleBinding"),
     "storage.k8s.io/v1": ("", "StorageClass=storageclasses"),
     "scheduling.k8s.io/v1": ("", "PriorityClass=priorityclasses"),
+    "resource.k8s.io/v1": ("ResourceClaim ResourceClaimTemplate", "ResourceSlice DeviceClass=deviceclasses"),
     "apiregistration.k8s.io/v1": ("", "APIService"),
     "apiextensions.k8s.io/v1": ("", "CustomResourceDefinition"),
+    "keda.sh/v1alpha1": ("ScaledObject TriggerAuthentication", ""),
+    "autoscaling.k8s.io/v1": ("VerticalPodAutoscaler", ""),
+    "monitoring.coreos.com/v1": ("PodMonitor ServiceMonitor PrometheusRule", ""),
+    "jobset.x-k8s.io/v1alpha2": ("JobSet", ""),
     "authorization.k8s.io/v1": (
         "LocalSubjectAccessReview",
         "SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview",

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlk8s.clients.cluster import Cluster
 from mlk8s.errors import Conflict, Mlk8sError
-from mlk8s.render.common import MANAGED_BY, MANAGER, NAME, Manifest
+from mlk8s.render.common import KIND, MANAGED_BY, MANAGER, NAME, Manifest
 
 Say = Callable[[str], None]
 
@@ -21,11 +21,11 @@ def refuse_foreign(cluster: Cluster, manifests: Sequence[Manifest]) -> None:
     for item in manifests:
         metadata = item["metadata"]
         kind = f"{item['apiVersion']}/{item['kind']}"
-        live = cluster.find(kind, metadata["name"], metadata["namespace"])
+        live = cluster.find(kind, metadata["name"], metadata.get("namespace"))
         if live is not None and not _same_owner(live, metadata["labels"]):
             raise Conflict(
                 f"{item['kind']} {metadata['name']!r} is there already and belongs to {owner(live)}",
-                where=f"namespace {metadata['namespace']!r} of context {cluster.context!r}",
+                where=_place(metadata, cluster),
                 expected="no object of that name, or one that mlk8s made for it; nothing was written",
                 next_step="choose another name or namespace, or delete the object",
             )
@@ -33,7 +33,12 @@ def refuse_foreign(cluster: Cluster, manifests: Sequence[Manifest]) -> None:
 
 def _same_owner(live: Manifest, labels: Mapping[str, str]) -> bool:
     found = live["metadata"].get("labels") or {}
-    return found.get(MANAGED_BY) == MANAGER and found.get(NAME) == labels.get(NAME)
+    return found.get(MANAGED_BY) == MANAGER and all(found.get(key) == labels.get(key) for key in (NAME, KIND))
+
+
+def _place(metadata: Mapping[str, Any], cluster: Cluster) -> str:
+    namespace = metadata.get("namespace")
+    return f"{f'namespace {namespace!r} of ' if namespace else ''}context {cluster.context!r}"
 
 
 def owner(live: Mapping[str, Any]) -> str:
@@ -47,7 +52,9 @@ def owner(live: Mapping[str, Any]) -> str:
     if release:
         return f"Helm release {release!r}"
     if labels.get(MANAGED_BY):
-        part = f" ({labels[NAME]})" if labels.get(NAME) else ""
+        part = (
+            f" ({f'{labels[KIND]} ' if labels.get(KIND) else ''}{labels[NAME]})" if labels.get(NAME) else ""
+        )
         return f"{labels[MANAGED_BY]}{part}"
     managers = [
         entry["manager"]

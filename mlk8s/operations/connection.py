@@ -13,6 +13,8 @@ from mlk8s.operations.service import Service
 
 if TYPE_CHECKING:
     from mlk8s.operations.job import JobResult
+    from mlk8s.operations.objects import Applied
+    from mlk8s.spec.base import Spec
     from mlk8s.spec.job import FeatureCronJob, FeatureJob
     from mlk8s.spec.service import ModelService
     from mlk8s.storage.credentials import StorageConfig
@@ -137,6 +139,52 @@ class Kubernetes:
         )
         found = self.cluster.list("Deployment", namespace, labels=selector)
         return [Service(self.cluster, self.platform, item["metadata"]["name"], namespace) for item in found]
+
+    def apply(
+        self,
+        spec: Spec,
+        *,
+        wait: bool = True,
+        timeout: float = 180.0,
+        create_namespace: bool = False,
+        say: Say | None = None,
+    ) -> Applied:
+        """Apply any declared object but a ModelService, and wait until its pods are ready.
+
+        Running it again converges: what the spec no longer asks for is removed. `mlk8s.render.objects` lists
+        the kinds.
+
+        Raises:
+            NotFound: the namespace is not there, or the cluster lacks a kind that the object needs.
+            Conflict: an object of somebody else has the name.
+            Rejected, Forbidden: the API server refused an object; what was applied is named.
+            RolloutFailed, WaitTimeout: pods do not become ready; the cause, where it is known.
+        """
+        from mlk8s.operations.objects import apply_spec
+
+        return apply_spec(
+            self.cluster, self.platform, spec, wait=wait, timeout=timeout,
+            create_namespace=create_namespace, say=say or print,
+        )  # fmt: skip
+
+    def remove(
+        self,
+        spec: Spec | str,
+        name: str | None = None,
+        *,
+        namespace: str | None = None,
+        say: Say | None = None,
+    ) -> None:
+        """Remove every object of a declared one: `remove(spec)` or `remove("StatefulSet", "vectors")`.
+
+        What its spec says is to be kept (data of a volume, for example) stays, and is named.
+
+        Raises:
+            NotFound: there is nothing of that kind and name.
+        """
+        from mlk8s.operations.objects import remove_spec
+
+        remove_spec(self.cluster, spec, name, namespace=namespace, say=say or print)
 
     def run_job(
         self, job: FeatureJob, *, wait: bool = True, timeout: float | None = None, say: Say | None = None

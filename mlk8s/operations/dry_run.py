@@ -9,6 +9,7 @@ from mlk8s.clients.platform import Platform
 from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.deploy import plan
 from mlk8s.operations.facts import render_facts
+from mlk8s.operations.objects import planned_objects, require_kinds
 from mlk8s.render.common import Manifest
 from mlk8s.spec.base import Spec
 from mlk8s.spec.job import FeatureCronJob, FeatureJob
@@ -24,7 +25,7 @@ def manifests(
 
     Raises:
         StorageError: a model is not in the storage, or its digest differs.
-        UsageError: neither a spec nor the platform names an image or the object storage.
+        UsageError: a kind that cannot be applied, or something a spec needs is named nowhere.
     """
     from mlk8s.render.job import render_cron_job, render_job
 
@@ -36,6 +37,8 @@ def manifests(
             found += render_job(spec, render_facts(platform, spec.namespace or cluster.namespace))
         elif isinstance(spec, FeatureCronJob):
             found += render_cron_job(spec, render_facts(platform, spec.job.namespace or cluster.namespace))
+        else:
+            found += planned_objects(cluster, platform, spec)
     return found
 
 
@@ -45,7 +48,9 @@ def check(cluster: Cluster, planned: Sequence[Manifest], *, say: Say = print) ->
     Raises:
         ClusterError: the server's refusal, or an object of that name that is somebody else's.
     """
+    require_kinds(cluster, planned)
     refuse_foreign(cluster, planned)
     for item in apply_all(cluster, planned, dry_run=True, say=say):
         metadata = item["metadata"]
-        say(f"{item['kind']} {metadata['namespace']}/{metadata['name']}: accepted (server dry run)")
+        place = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
+        say(f"{item['kind']} {place}{metadata['name']}: accepted (server dry run)")

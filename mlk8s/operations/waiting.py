@@ -83,7 +83,7 @@ class RolloutWatcher:
 
     def __init__(self, cluster: Cluster, name: str, namespace: str) -> None:
         self._cluster, self._name, self._namespace = cluster, name, namespace
-        self._events = _Events(cluster, namespace)
+        self._events = Events(cluster, namespace)
         self._clock = ServerClock(cluster, namespace)
 
     def facts(self) -> RolloutFacts:
@@ -115,7 +115,7 @@ def wait_job(cluster: Cluster, name: str, namespace: str, *, timeout: float, say
         WaitTimeout: it still runs after `timeout` seconds.
         NotFound: the Job is gone.
     """
-    events, clock = _Events(cluster, namespace), ServerClock(cluster, namespace)
+    events, clock = Events(cluster, namespace), ServerClock(cluster, namespace)
     end = time.monotonic() + timeout
     told = ""
     try:
@@ -148,13 +148,13 @@ def look_at_job(
     cluster: Cluster,
     name: str,
     namespace: str,
-    events: _Events | None = None,
+    events: Events | None = None,
     clock: ServerClock | None = None,
 ) -> JobVerdict:
     """Return the verdict on a Job as it is now."""
     job: Object = cluster.get("Job", name, namespace)
     pods = cluster.list("Pod", namespace, labels=f"batch.kubernetes.io/job-name={name}")
-    read = (events or _Events(cluster, namespace)).read()
+    read = (events or Events(cluster, namespace)).read()
     return assess_job(
         JobFacts(job=job, pods=pods, events=read, now=(clock or ServerClock(cluster, namespace)).now())
     )
@@ -187,7 +187,7 @@ class ServerClock:
         return ahead if abs(ahead) >= timedelta(seconds=2) else timedelta()
 
 
-class _Events:
+class Events:
     """A namespace's events, read at most once a second; none where we may not read them."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:

@@ -8,19 +8,42 @@ import yaml
 
 from mlk8s.render.common import Manifest
 
-_ORDER = (
+ORDER = (
+    "CustomResourceDefinition",
+    "PriorityClass",
+    "StorageClass",
     "Namespace",
+    "ResourceQuota",
+    "LimitRange",
     "ServiceAccount",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
     "Secret",
     "ConfigMap",
     "NetworkPolicy",
+    "ResourceClaimTemplate",
+    "PersistentVolume",
     "PersistentVolumeClaim",
     "Service",
+    "EndpointSlice",
     "PodDisruptionBudget",
     "Deployment",
+    "StatefulSet",
+    "DaemonSet",
     "Job",
+    "JobSet",
     "CronJob",
     "HorizontalPodAutoscaler",
+    "TriggerAuthentication",
+    "ScaledObject",
+    "VerticalPodAutoscaler",
+    "PodMonitor",
+    "ServiceMonitor",
+    "PrometheusRule",
+    "APIService",
+    "Gateway",
     "Ingress",
     "HTTPRoute",
 )
@@ -31,7 +54,7 @@ def apply_order(manifests: list[Manifest]) -> list[Manifest]:
 
     NetworkPolicies stand before the pods that they hold, and an Ingress last: it opens the way.
     """
-    rank = {kind: place for place, kind in enumerate(_ORDER)}
+    rank = {kind: place for place, kind in enumerate(ORDER)}
     return sorted(manifests, key=lambda item: rank.get(item["kind"], len(rank)))
 
 

@@ -27,7 +27,13 @@ SPEC = "mlk8s.dev/spec"
 MODEL = "mlk8s.dev/model"
 """Annotation with the model's URL."""
 
-Track = Literal["stable", "canary"]
+KIND = "mlk8s.dev/kind"
+"""Label with the declared kind (`StatefulSet`, `Tenant`, ...) that an applied object belongs to."""
+
+KEEP = "mlk8s.dev/keep"
+"""Annotation: `true` leaves the object, and the data behind it, when its spec is removed."""
+
+Track = Literal["stable", "canary", "green", "preview"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class Identity:
 
     Attributes:
         service: name of the ModelService.
-        track: `stable`, or `canary` for the second version beside it.
+        track: `stable`; `canary` for the second version beside it; of a blue/green service `green` for the
+            workload beside the stable one (which is blue), and `preview` for the way to the idle one.
     """
 
     service: str
@@ -46,6 +53,11 @@ class Identity:
     def instance(self) -> str:
         """Name of the workload's objects."""
         return self.service if self.track == "stable" else f"{self.service}-{self.track}"
+
+    @property
+    def address(self) -> str:
+        """Name of the Service that leads to the workload; both colours are reached by the service's own."""
+        return self.service if self.track == "green" else self.instance
 
     @property
     def selector(self) -> dict[str, str]:
@@ -84,13 +96,16 @@ def manifest(
     api_version: str,
     kind: str,
     name: str,
-    namespace: str,
+    namespace: str | None,
     labels: Mapping[str, str],
     annotations: Mapping[str, str] | None = None,
     **fields: Any,
 ) -> Manifest:
-    """Return one object: its type, its metadata, and its further top-level fields."""
-    metadata: Manifest = {"name": name, "namespace": namespace, "labels": dict(labels)}
+    """Return one object: its type, its metadata, its further top-level fields; no namespace: cluster-wide."""
+    metadata: Manifest = {"name": name}
+    if namespace is not None:
+        metadata["namespace"] = namespace
+    metadata["labels"] = dict(labels)
     if annotations:
         metadata["annotations"] = dict(annotations)
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **fields}

@@ -1,0 +1,54 @@
+"""The registry of declared kinds: spec class → the pure function that renders it.
+
+A new kind adds one line to `RENDERERS`. Everything else follows from it: `Kubernetes.apply` and `remove`,
+YAML documents, `--dry-run`, `export`. (ModelService, FeatureJob and FeatureCronJob have operations of their
+own: a rollout and a run are more than an apply.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mlk8s.errors import UsageError
+from mlk8s.render.bundle import apply_order
+from mlk8s.render.common import KIND, MANAGED_BY, MANAGER, NAME, Manifest
+from mlk8s.render.facts import RenderFacts
+from mlk8s.spec.base import Spec
+
+Renderer = Callable[[Any, RenderFacts], list[Manifest]]
+
+RENDERERS: dict[type[Spec], Renderer] = {}
+"""One line for each kind: `StatefulSet: render_stateful_set`."""
+
+
+def kind_name(spec: Spec | type[Spec]) -> str:
+    """Return the name of a declared kind: that of its class."""
+    return spec.__name__ if isinstance(spec, type) else type(spec).__name__
+
+
+def kinds() -> dict[str, type[Spec]]:
+    """Return every registered spec class by its name."""
+    return {kind_name(item): item for item in RENDERERS}
+
+
+def render(spec: Spec, facts: RenderFacts) -> list[Manifest]:
+    """Return every object of a spec in apply order, labelled with who declared it.
+
+    Raises:
+        UsageError: the kind has no renderer, or neither the spec nor the facts name something it needs.
+    """
+    renderer = RENDERERS.get(type(spec))
+    if renderer is None:
+        raise UsageError(
+            f"{kind_name(spec)} is no kind that can be applied",
+            expected=f"one of: {', '.join(sorted(kinds()))}",
+            next_step="ModelService: `deploy`; FeatureJob: `run_job`; FeatureCronJob: `apply_cron`",
+        )
+    manifests = apply_order(renderer(spec, facts))
+    for item in manifests:
+        labels = item["metadata"].setdefault("labels", {})
+        labels.setdefault(NAME, getattr(spec, "name", kind_name(spec).lower()))
+        labels[MANAGED_BY] = MANAGER
+        labels[KIND] = kind_name(spec)
+    return manifests
