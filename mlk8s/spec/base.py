@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlk8s.errors import SpecError
+from mlk8s.spec.secrecy import plain_secrets, redact
 
 
 class Spec(BaseModel):
@@ -23,6 +24,12 @@ class Spec(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise spec_error(type(self), error) from None
+        found = next(plain_secrets(self.__dict__, type(self).__name__), None)
+        if found is not None:
+            raise SpecError(
+                f"{found[0]}: has {found[1]} in it; expected no plain secrets in a spec",
+                next_step="put it into a Kubernetes Secret (`mlk8s secret create`) and refer to that",
+            )
 
     def replace(self, **changes: Any) -> Any:
         """Return a checked copy with some fields changed.
@@ -44,6 +51,8 @@ def spec_error(kind: type[BaseModel], error: ValidationError) -> SpecError:
             lines.append(f"{path}: no such field" + _nearest(kind, str(item["loc"][-1])))
         elif item["type"] == "missing":
             lines.append(f"{path}: is required")
+        elif item["type"] == "plain_secret":
+            lines.append(f"{path}: {item['msg']}")
         else:
             message = item["msg"].removeprefix("Value error, ")
             lines.append(f"{path}: {message}; found {_shown(item.get('input'))}")
@@ -58,5 +67,5 @@ def _nearest(kind: type[BaseModel], name: str) -> str:
 
 
 def _shown(value: object, limit: int = 80) -> str:
-    text = repr(value)
+    text = redact(repr(value))
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -8,14 +8,14 @@ from pydantic import Field
 
 from mlk8s.spec.base import Spec
 from mlk8s.spec.fields import HeaderName, Weight
-from mlk8s.spec.service import _DIGEST, ModelUrl
+from mlk8s.spec.urls import Digest, ModelUrl
 
 
 class Canary(Spec):
     """A new model version that gets part of a service's traffic.
 
     Attributes:
-        model: s3://BUCKET/PATH of the new version.
+        model: s3://, pvc:// or https:// of the new version.
         digest: sha256:... of its manifest; filled in like ModelService.digest.
         weight: percent of the requests, 0 to 100.
         header: name of a request header; `always` leads to the canary, `never` away from it, at any weight.
@@ -23,7 +23,7 @@ class Canary(Spec):
     """
 
     model: ModelUrl
-    digest: Annotated[str, Field(pattern=_DIGEST.pattern + "$")] | None = None
+    digest: Digest | None = None
     weight: Weight = 0
     header: HeaderName | None = None
     replicas: Annotated[int, Field(ge=1, le=1000, strict=True)] = 1

@@ -12,10 +12,14 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mlk8s.spec.base import Spec
+from mlk8s.spec.configuration import Environment
 from mlk8s.spec.cron import check_schedule
-from mlk8s.spec.fields import Labels, Name, Namespace, Seconds
+from mlk8s.spec.fields import Image, Labels, Name, Namespace, Seconds
+from mlk8s.spec.placement import check_placement
 from mlk8s.spec.resources import Gpu, Resources
-from mlk8s.spec.service import Environment, Image, ModelUrl
+from mlk8s.spec.scheduling import Scheduling
+from mlk8s.spec.urls import CaFile, DataUrl, Input
+from mlk8s.spec.volume import Volume
 
 _SOURCE_LIMIT = 900_000  # bytes; a ConfigMap holds 1 MiB with everything in it
 
@@ -58,24 +62,41 @@ def _version(value: str) -> str:
     return value
 
 
+def _inputs(value: object) -> object:
+    """Return the inputs by name; a bare address is one without a digest."""
+    if not isinstance(value, dict):
+        return value
+    for name in value:
+        if not str(name).isidentifier():
+            raise ValueError(f"input {name!r}: expected the name of one of the function's parameters")
+    return {name: Input(url=item) if isinstance(item, str) else item for name, item in value.items()}
+
+
 class FeatureJob(Spec):
     """A Kubernetes Job that runs one function and publishes what it returns as one version of a data set.
 
     Attributes:
         source: path of a Python file, or its text; at most 900 kB.
         entry: name of the function in it; it returns a pyarrow Table, a dict of arrays or a DataFrame.
-        output: s3://BUCKET/DATASET.
+        output: s3://BUCKET/DATASET, or pvc://CLAIM/DATASET of a claim that is there.
+        inputs: data versions by the name of the function's parameter; one in Parquet arrives as a pyarrow
+            Table, any other as the Path of its folder. Every digest is checked.
+        inputs_ca: authority of the certificates of https:// inputs, where the system does not know it.
         version: name of the version; None means the scheduled time, or the time of the start.
         parameters: keyword arguments of the function, JSON values.
         backoff_limit: retries of failed pods (`backoffLimit`).
         active_deadline: seconds the whole Job may take (`activeDeadlineSeconds`).
         ttl_after_finished: seconds until Kubernetes removes the finished Job (`ttlSecondsAfterFinished`).
+        volumes: further storage of the pipeline's container, by Volume.mount.
+        scheduling: where the pod runs.
     """
 
     name: Name
     source: Annotated[str, BeforeValidator(_source)]
     entry: str = "build"
-    output: ModelUrl
+    output: DataUrl
+    inputs: Annotated[dict[str, Input], BeforeValidator(_inputs)] = {}
+    inputs_ca: CaFile | None = None
     version: Annotated[str, AfterValidator(_version)] | None = None
     parameters: Annotated[dict[str, Any], AfterValidator(_parameters)] = {}
     namespace: Namespace | None = None
@@ -89,6 +110,16 @@ class FeatureJob(Spec):
     storage_endpoint: str | None = None
     env: Environment = {}
     labels: Labels = {}
+    volumes: tuple[Volume, ...] = ()
+    scheduling: Scheduling = Scheduling()
+
+    @model_validator(mode="after")
+    def _placement(self) -> FeatureJob:
+        check_placement(self.volumes, self.scheduling, self.gpu, 1, rolls=False)
+        twice = sorted(set(self.inputs) & set(self.parameters))
+        if twice:
+            raise ValueError(f"{twice[0]!r} is in inputs and in parameters; expected it in one of them")
+        return self
 
     @model_validator(mode="after")
     def _entry_exists(self) -> FeatureJob:

@@ -2,148 +2,80 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mlk8s.spec.autoscale import Autoscale
-from mlk8s.spec.base import Spec
-from mlk8s.spec.fields import Labels, Name, Namespace, Seconds, dns_label
+from mlk8s.spec.configuration import Configuration
+from mlk8s.spec.fields import Image, Labels, Name, Namespace, Seconds
+from mlk8s.spec.placement import check_placement
 from mlk8s.spec.resources import Gpu, Resources
-
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECRET_WORDS = re.compile(r"(?i)(password|passwd|secret|token|api_?key|access_?key|credential)")
-
-
-def model_url(value: str) -> str:
-    """Check the address of a model version: s3://BUCKET/PATH."""
-    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9._/=-]*[A-Za-z0-9._=-]", value):
-        raise ValueError(
-            "expected the address of a model version, s3://BUCKET/PATH (such as s3://models/iris/1)"
-        )
-    return value
+from mlk8s.spec.route import Route, ServiceType, as_service_type
+from mlk8s.spec.scheduling import Scheduling
+from mlk8s.spec.strategy import IntOrPercent, Strategy, check_strategy
+from mlk8s.spec.urls import CaFile, Digest, ModelUrl, digest_needed, scheme
+from mlk8s.spec.volume import Volume
 
 
-def image_name(value: str) -> str:
-    """Check a container image reference: it names a tag or a digest, and the tag is not `latest`."""
-    path, at, digest = value.partition("@")
-    if at and not _DIGEST.fullmatch(digest):
-        raise ValueError("expected the digest of an image as @sha256: and 64 hexadecimal digits")
-    name, colon, tag = path.rpartition(":")
-    tagged = bool(colon) and "/" not in tag
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9._/:-]*[a-z0-9])?", name if tagged else path):
-        raise ValueError("expected an image reference such as registry/repository:tag")
-    if not at and (not tagged or tag == "latest"):
-        raise ValueError(
-            "expected an image with a fixed tag or a digest; 'latest' changes under a running service"
-        )
-    return value
-
-
-def _host(value: str) -> str:
-    if len(value) > 253:
-        raise ValueError("expected a DNS name of at most 253 characters")
-    for part in value.removeprefix("*.").split("."):
-        dns_label(part)
-    return value
-
-
-def _gateway(value: str) -> str:
-    namespace, slash, name = value.partition("/")
-    if not slash:
-        raise ValueError("expected NAMESPACE/NAME of a Gateway")
-    return f"{dns_label(namespace)}/{dns_label(name)}"
-
-
-def _path(value: str) -> str:
-    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", value) or "//" in value:
-        raise ValueError("expected an absolute URL path such as /models/iris")
-    return value if value == "/" else value.rstrip("/")
-
-
-def _env(value: dict[str, str]) -> dict[str, str]:
-    for name in value:
-        if not _ENV.fullmatch(name):
-            raise ValueError(f"environment variable {name!r}: expected letters, digits and '_'")
-        if _SECRET_WORDS.search(name):
-            raise ValueError(
-                f"environment variable {name!r} looks like a secret; expected no plain secrets in a spec: "
-                "put it into a Kubernetes Secret"
-            )
-    return value
-
-
-ModelUrl = Annotated[str, AfterValidator(model_url)]
-Image = Annotated[str, AfterValidator(image_name)]
-Environment = Annotated[dict[str, str], AfterValidator(_env)]
-
-
-class Route(Spec):
-    """The way in from outside the cluster.
-
-    Attributes:
-        host: DNS name; None answers on every name.
-        path: URL prefix; None means /NAMESPACE/NAME. The server knows its prefix, so no controller has to
-            rewrite it.
-        ingress_class: None means the cluster's platform or default class.
-        gateway: NAMESPACE/NAME of a Gateway (Gateway API); the way in is then an HTTPRoute, not an Ingress.
-    """
-
-    host: Annotated[str, AfterValidator(_host)] | None = None
-    path: Annotated[str, AfterValidator(_path)] | None = None
-    ingress_class: Name | None = None
-    gateway: Annotated[str, AfterValidator(_gateway)] | None = None
-
-    @model_validator(mode="after")
-    def _one_way_in(self) -> Route:
-        if self.gateway is not None and self.ingress_class is not None:
-            raise ValueError("ingress_class and gateway are both given; expected one way in")
-        return self
-
-
-class ModelService(Spec):
+class ModelService(Configuration):
     """One model version served by a Deployment behind a Service and an Ingress.
 
     Attributes:
         name: DNS-1123 label, at most 50 characters.
-        model: s3://BUCKET/PATH of a version with its manifest.
+        model: s3://BUCKET/PATH, pvc://CLAIM/PATH or https://HOST/PATH of a version with its manifest.
         digest: sha256:... of the manifest; `deploy` fills it in where it can reach the storage, so that every
-            pod serves the same bytes.
+            pod serves the same bytes. Needed for pvc://, and for https:// that cannot be read from here.
+        model_ca: authority of the certificate of an https:// model, where the system does not know it.
         namespace: None means the connection's namespace.
         replicas: pods, where nothing scales them.
         autoscale: scale by a metric instead.
         gpu: GPUs a pod.
         route: None keeps the service inside the cluster.
+        service_type: `ClusterIP`, `NodePort`, `LoadBalancer`, `Headless`, or a ServiceType with options.
         resources: CPU and memory a pod.
         image: model server image; None means the platform's.
         storage_secret: Secret with access-key-id and secret-access-key, mounted as files.
         storage_endpoint: S3 address as seen from pods; None means the platform's.
         env: plain environment variables; anything that looks like a secret is refused.
         labels: further labels on every object.
+        volumes: further storage of the server's container, by Volume.mount.
+        scheduling: where the pods run.
         startup_timeout: seconds a pod may take to load its model.
         request_timeout: seconds of the longest request; the pod drains that long before it ends.
         max_in_flight: requests a pod holds before it answers 503 with Retry-After.
+        strategy: how pods are replaced. `RollingUpdate` goes pod by pod; `Recreate` ends all old pods first, so
+            that requests are lost meanwhile, and needs no room for two versions; `BlueGreen` starts the new
+            version beside the old one and switches all requests at once, when asked to.
+        max_surge, max_unavailable: pods above, and below, the wanted number during a rolling update: a number
+            or a share such as '25%'; 1 and 0 by default.
+        retain: seconds that the old colour stays after a blue/green switch; 300 by default.
     """
 
     name: Name
     model: ModelUrl
-    digest: Annotated[str, Field(pattern=_DIGEST.pattern + "$")] | None = None
+    digest: Digest | None = None
+    model_ca: CaFile | None = None
     namespace: Namespace | None = None
     replicas: Annotated[int, Field(ge=1, le=1000, strict=True)] = 2
     autoscale: Autoscale | None = None
     gpu: Gpu | None = None
     route: Route | None = Route()
+    service_type: Annotated[ServiceType, BeforeValidator(as_service_type)] = ServiceType()
     resources: Resources = Resources()
     image: Image | None = None
     storage_secret: Name = "mlk8s-storage"
     storage_endpoint: str | None = None
-    env: Environment = {}
     labels: Labels = {}
+    volumes: tuple[Volume, ...] = ()
+    scheduling: Scheduling = Scheduling()
     startup_timeout: Annotated[Seconds, Field(ge=1, le=3600)] = 120.0
     request_timeout: Annotated[Seconds, Field(ge=1, le=600)] = 10.0
     max_in_flight: Annotated[int, Field(ge=1, le=100_000, strict=True)] = 256
+    strategy: Strategy = "RollingUpdate"
+    max_surge: IntOrPercent | None = None
+    max_unavailable: IntOrPercent | None = None
+    retain: Annotated[Seconds, Field(ge=0, le=86_400)] | None = None
 
     @model_validator(mode="after")
     def _one_source_of_replicas(self) -> ModelService:
@@ -152,4 +84,23 @@ class ModelService(Spec):
                 "replicas and autoscale are both given, and would fight over one field; expected one of them "
                 "(Autoscale(min=..., max=...) sets the bounds)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _model_is_certain(self) -> ModelService:
+        if scheme(self.model) == "pvc" and self.digest is None:
+            raise ValueError(digest_needed(self.model))
+        if self.model_ca is not None and scheme(self.model) != "https":
+            raise ValueError(f"model_ca is for https:// models, and model is {self.model}")
+        return self
+
+    @model_validator(mode="after")
+    def _placement(self) -> ModelService:
+        pods = self.autoscale.max if self.autoscale is not None else self.replicas
+        check_placement(self.volumes, self.scheduling, self.gpu, pods, rolls=self.strategy != "Recreate")
+        return self
+
+    @model_validator(mode="after")
+    def _strategy(self) -> ModelService:
+        check_strategy(self.strategy, self.max_surge, self.max_unavailable, self.retain)
         return self

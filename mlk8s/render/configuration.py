@@ -1,0 +1,73 @@
+"""What a container reads, as environment, ConfigMaps and mounts; Secrets only by reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mlk8s.render.common import Manifest, digest, manifest
+from mlk8s.render.pod import env
+from mlk8s.spec.configuration import Configuration
+
+
+def environment(spec: Configuration, own: Mapping[str, str] | None = None) -> list[Manifest]:
+    """Return the environment: plain variables, `own` over the user's, then those from Secrets."""
+    found = env({**spec.env, **(own or {})})
+    for name, reference in spec.secret_env.items():
+        secret, _, key = reference.partition("/")
+        found.append({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
+    return found
+
+
+def config_maps(
+    spec: Configuration, container: str, owner: str, namespace: str, labels: Mapping[str, str]
+) -> list[Manifest]:
+    """Return the ConfigMap of a container's files, none where it has none.
+
+    Its name ends with the hash of its content and it is immutable: a change makes new pods, and an old pod
+    that starts again still reads what it was made for.
+    """
+    if not spec.config_files:
+        return []
+    data = {key: spec.config_files[path] for path, key in _keys(spec).items()}
+    name = _config_name(spec, container, owner)
+    return [manifest("v1", "ConfigMap", name, namespace, labels, immutable=True, data=data)]
+
+
+def file_mounts(spec: Configuration, container: str) -> list[Manifest]:
+    """Return where the files are seen: each configuration file alone, a Secret as a directory."""
+    mounts: list[Manifest] = [
+        {"name": f"files-{container}", "mountPath": path, "subPath": key, "readOnly": True}
+        for path, key in _keys(spec).items()
+    ]
+    for path, secret in spec.secret_files.items():
+        mounts.append({"name": _secret_volume(secret, container), "mountPath": path, "readOnly": True})
+    return mounts
+
+
+def file_volumes(spec: Configuration, container: str, owner: str) -> list[Manifest]:
+    """Return the volumes behind those mounts."""
+    volumes: list[Manifest] = []
+    if spec.config_files:
+        source = {"name": _config_name(spec, container, owner), "defaultMode": 0o444}
+        volumes.append({"name": f"files-{container}", "configMap": source})
+    for secret in dict.fromkeys(spec.secret_files.values()):
+        source = {"secretName": secret, "defaultMode": 0o440}
+        volumes.append({"name": _secret_volume(secret, container), "secret": source})
+    return volumes
+
+
+def _keys(spec: Configuration) -> dict[str, str]:
+    """Return the ConfigMap's key of each path: a key has no '/', and two files may have one name."""
+    return {
+        path: f"{place}-{path.rpartition('/')[2]}"[:253]
+        for place, path in enumerate(sorted(spec.config_files))
+    }
+
+
+def _config_name(spec: Configuration, container: str, owner: str) -> str:
+    return f"{owner}-{container}-{digest(spec.config_files)}"
+
+
+def _secret_volume(secret: str, container: str) -> str:
+    """Return the name of a Secret's volume: a DNS label, which a Secret's name need not be."""
+    return f"secret-{digest([secret, container])}"

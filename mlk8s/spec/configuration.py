@@ -1,0 +1,150 @@
+"""What a container reads: environment and files, plain ones in the spec and secret ones by reference."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, model_validator
+from pydantic_core import PydanticCustomError
+
+from mlk8s.spec.base import Spec
+from mlk8s.spec.secrecy import secret_name
+
+_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_FILE_PATH = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
+_KERNEL = ("/proc", "/sys", "/dev")
+_SECRET = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")
+_FILES_LIMIT = 900_000  # bytes; a ConfigMap holds 1 MiB with everything in it
+
+
+def absolute_path(value: str) -> str:
+    """Check a path inside a container: absolute, plain characters, no '..', not the kernel's.
+
+    Raises:
+        ValueError: with the expected form.
+    """
+    parts = value.split("/")
+    if not _FILE_PATH.fullmatch(value) or len(value) > 1024 or ".." in parts or "." in parts:
+        raise ValueError(f"path {value!r}: expected an absolute path such as /etc/app/settings.yaml")
+    if any(value == top or value.startswith(f"{top}/") for top in _KERNEL):
+        raise ValueError(f"path {value!r} belongs to the kernel; expected one outside {', '.join(_KERNEL)}")
+    return value
+
+
+def variable_name(value: str) -> str:
+    """Check the name of an environment variable.
+
+    Raises:
+        ValueError: with the expected form.
+    """
+    if not _ENV.fullmatch(value):
+        raise ValueError(f"environment variable {value!r}: expected letters, digits and '_'")
+    return value
+
+
+def _env(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        variable_name(name)
+        if secret_name(name, text):
+            # The value is no part of the message, unlike with a ValueError.
+            raise PydanticCustomError(
+                "plain_secret",
+                f"environment variable {name!r} looks like a secret; expected no plain secrets in a spec: "
+                "put it into a Kubernetes Secret (`mlk8s secret create`) and name it in secret_env",
+            )
+        if "\0" in text:
+            raise ValueError(f"environment variable {name!r} has a NUL byte; expected text without one")
+    return value
+
+
+def _config_files(value: dict[str, str]) -> dict[str, str]:
+    for path in value:
+        absolute_path(path)
+    size = sum(len(text.encode()) for text in value.values())
+    if size > _FILES_LIMIT:
+        raise ValueError(f"the files have {size} bytes together; expected at most {_FILES_LIMIT}")
+    return value
+
+
+def secret_object(value: str) -> str:
+    """Check the name of a Secret: a DNS subdomain.
+
+    Raises:
+        ValueError: with the expected form.
+    """
+    if len(value) > 253 or ".." in value or not _SECRET.fullmatch(value):
+        raise ValueError(f"Secret {value!r}: expected lower-case letters, digits, '-' and '.'")
+    return value
+
+
+def secret_key(value: str) -> str:
+    """Check a key of a Secret's data.
+
+    Raises:
+        ValueError: with the expected form.
+    """
+    if not _KEY.fullmatch(value) or value in (".", ".."):
+        raise ValueError(f"key {value!r}: expected letters, digits, '-', '_' and '.', at most 253")
+    return value
+
+
+def _secret_env(value: dict[str, str]) -> dict[str, str]:
+    for name, reference in value.items():
+        variable_name(name)
+        secret, slash, key = reference.partition("/")
+        if not slash:
+            raise PydanticCustomError("plain_secret", f"{name}: expected SECRET/KEY, not the value itself")
+        secret_object(secret)
+        secret_key(key)
+    return value
+
+
+def _secret_files(value: dict[str, str]) -> dict[str, str]:
+    for path, secret in value.items():
+        absolute_path(path)
+        secret_object(secret)
+    return value
+
+
+Environment = Annotated[dict[str, str], AfterValidator(_env)]
+
+
+class Configuration(Spec):
+    """What a container reads at its start.
+
+    Attributes:
+        env: plain environment variables; anything that looks like a secret is refused.
+        config_files: text by absolute path, at most 900 kB together; kept in an immutable ConfigMap, so that
+            a change makes new pods.
+        secret_env: SECRET/KEY of the namespace by environment variable.
+        secret_files: SECRET by directory; each key is a file (mode 0440) in it.
+    """
+
+    env: Environment = {}
+    config_files: Annotated[dict[str, str], AfterValidator(_config_files)] = {}
+    secret_env: Annotated[dict[str, str], AfterValidator(_secret_env)] = {}
+    secret_files: Annotated[dict[str, str], AfterValidator(_secret_files)] = {}
+
+    @model_validator(mode="after")
+    def _one_source_a_place(self) -> Configuration:
+        both = sorted(set(self.env) & set(self.secret_env))
+        if both:
+            raise ValueError(f"{both[0]} is in env and in secret_env; expected one source")
+        for path in (*self.config_files, *self.secret_files):
+            for folder in self.secret_files:
+                if path.startswith(f"{folder}/") or (path == folder and path in self.config_files):
+                    raise ValueError(f"{path} lies inside {folder} of secret_files; expected separate places")
+            for file in self.config_files:
+                if path.startswith(f"{file}/"):
+                    raise ValueError(f"{path} lies inside the file {file}; expected separate places")
+        return self
+
+    def secrets(self) -> dict[str, set[str]]:
+        """Return the keys that each Secret must have, by its name; an empty set where any will do."""
+        found: dict[str, set[str]] = {name: set() for name in self.secret_files.values()}
+        for reference in self.secret_env.values():
+            name, _, key = reference.partition("/")
+            found.setdefault(name, set()).add(key)
+        return found
