@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _PUBLIC = {
+    "Alerts": "mlk8s.spec.alerts",
     "Autoscale": "mlk8s.spec.autoscale",
     "Canary": "mlk8s.spec.canary",
     "FeatureCronJob": "mlk8s.spec.job",
@@ -29,7 +30,10 @@ _PUBLIC = {
     "LoadProfile": "mlk8s.spec.load",
     "ModelService": "mlk8s.spec.service",
     "Resources": "mlk8s.spec.resources",
-    "Route": "mlk8s.spec.service",
+    "ExternalName": "mlk8s.spec.route",
+    "PathRule": "mlk8s.spec.route",
+    "Route": "mlk8s.spec.route",
+    "ServiceType": "mlk8s.spec.route",
     "Slo": "mlk8s.spec.load",
     "Stage": "mlk8s.spec.load",
     "Mlk8sError": "mlk8s.errors",
@@ -43,6 +47,7 @@ __all__ = ["__version__", *sorted(_PUBLIC)]
 if TYPE_CHECKING:
     from mlk8s.errors import Mlk8sError as Mlk8sError
     from mlk8s.operations.connection import connect as connect
+    from mlk8s.spec.alerts import Alerts as Alerts
     from mlk8s.spec.autoscale import Autoscale as Autoscale
     from mlk8s.spec.canary import Canary as Canary
     from mlk8s.spec.job import FeatureCronJob as FeatureCronJob
@@ -53,7 +58,10 @@ if TYPE_CHECKING:
     from mlk8s.spec.resources import Gpu as Gpu
     from mlk8s.spec.resources import Resources as Resources
     from mlk8s.spec.service import ModelService as ModelService
-    from mlk8s.spec.service import Route as Route
+    from mlk8s.spec.route import ExternalName as ExternalName
+    from mlk8s.spec.route import PathRule as PathRule
+    from mlk8s.spec.route import Route as Route
+    from mlk8s.spec.route import ServiceType as ServiceType
 
 
 def __getattr__(name: str) -> Any:

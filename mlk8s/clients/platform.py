@@ -23,6 +23,7 @@ class Platform:
     Attributes:
         installed: whether ConfigMap mlk8s-system/mlk8s-platform is there.
         ingress_url: address of the Ingress as seen from the user's machine, without a trailing slash.
+        ingress_https_url: the same where the Ingress terminates TLS.
         ingress_class: class for new Ingresses.
         gateway: 'NAMESPACE/NAME' of the Gateway that HTTPRoutes may name as their parent.
         s3_endpoint: object storage as seen from pods.
@@ -35,6 +36,7 @@ class Platform:
 
     installed: bool = False
     ingress_url: str | None = None
+    ingress_https_url: str | None = None
     ingress_class: str | None = None
     gateway: str | None = None
     s3_endpoint: str | None = None

@@ -20,6 +20,7 @@ def render_facts(platform: Platform, namespace: str) -> RenderFacts:
         prometheus_namespace=platform.prometheus_namespace,
         storage_namespace=_namespace_of(platform.s3_endpoint),
         ingress_url=platform.ingress_url,
+        ingress_https_url=platform.ingress_https_url,
     )
 
 

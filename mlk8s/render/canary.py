@@ -14,6 +14,7 @@ from mlk8s.render.gateway import http_route
 from mlk8s.render.routing import ingress
 from mlk8s.render.service import render_workload
 from mlk8s.spec.canary import Canary
+from mlk8s.spec.route import ServiceType
 from mlk8s.spec.service import ModelService
 
 ANNOTATION = "nginx.ingress.kubernetes.io/canary"
@@ -106,9 +107,16 @@ def traffic_rule(stable: ModelService) -> TrafficRule:
 
 
 def canary_spec(stable: ModelService, canary: Canary) -> ModelService:
-    """Return what the canary's pods are: the service with another model, and a fixed number of pods."""
+    """Return what the canary's pods are: the service with another model, and a fixed number of pods.
+
+    Its Service is of the plain type: traffic comes by the stable one's way in, and a node port is taken once.
+    """
     spec: ModelService = stable.replace(
-        model=canary.model, digest=canary.digest, replicas=canary.replicas, autoscale=None
+        model=canary.model,
+        digest=canary.digest,
+        replicas=canary.replicas,
+        autoscale=None,
+        service_type=ServiceType(),
     )
     return spec
 

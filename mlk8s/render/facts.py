@@ -17,6 +17,7 @@ class RenderFacts:
         ingress_namespace, prometheus_namespace: namespaces whose pods may call the model server.
         storage_namespace: namespace of the object storage; None means that it is outside the cluster.
         ingress_url: address of the Ingress as seen from the user, without a trailing slash.
+        ingress_https_url: the same where the Ingress terminates TLS.
     """
 
     namespace: str
@@ -28,3 +29,4 @@ class RenderFacts:
     prometheus_namespace: str | None = None
     storage_namespace: str | None = None
     ingress_url: str | None = None
+    ingress_https_url: str | None = None

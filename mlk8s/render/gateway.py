@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlk8s.render.common import Identity, Manifest, manifest, service_labels
 from mlk8s.render.facts import RenderFacts
-from mlk8s.render.routing import PORT, route_path
+from mlk8s.render.routing import PORT, route_paths
 from mlk8s.spec.service import ModelService
 
 
@@ -34,19 +34,26 @@ def http_route(
     namespace, slash, name = gateway.partition("/")
     if not (namespace and slash and name):
         raise ValueError(f"gateway {gateway!r}; expected NAMESPACE/NAME")
-    path = {"path": {"type": "PathPrefix", "value": route_path(spec, facts)}}
+    paths: list[Manifest] = [
+        {"path": {"type": "PathPrefix" if kind == "Prefix" else kind, "value": value}}
+        for value, kind in route_paths(spec, spec.route, facts)
+    ]
     stable = _backend(Identity(spec.name).instance)
     rules: list[Manifest] = []
     if weight is None:
-        rules.append({"matches": [path], "backendRefs": [stable]})
+        rules.append({"matches": paths, "backendRefs": [stable]})
     else:
         canary = _backend(Identity(spec.name, "canary").instance)
         for value, backend in (("always", canary), ("never", stable)) if header else ():
-            match = {**path, "headers": [{"type": "Exact", "name": header, "value": value}]}
-            rules.append({"matches": [match], "backendRefs": [backend]})
+            headers = [{"type": "Exact", "name": header, "value": value}]
+            matches = [{**path, "headers": headers} for path in paths]
+            rules.append({"matches": matches, "backendRefs": [backend]})
         shares = [{**stable, "weight": 100 - weight}, {**canary, "weight": weight}]
-        rules.append({"matches": [path], "backendRefs": shares})
-    body: Manifest = {"parentRefs": [{"namespace": namespace, "name": name}], "rules": rules}
+        rules.append({"matches": paths, "backendRefs": shares})
+    parent = {"namespace": namespace, "name": name}
+    if spec.route.listener is not None:
+        parent["sectionName"] = spec.route.listener
+    body: Manifest = {"parentRefs": [parent], "rules": rules}
     if spec.route.host is not None:
         body["hostnames"] = [spec.route.host]
     labels = service_labels(spec, Identity(spec.name))

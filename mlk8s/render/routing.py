@@ -1,12 +1,14 @@
-"""The way to a model server: a ClusterIP Service and an Ingress, one pair a workload."""
+"""The way to a model server: a Service and an Ingress, one pair a workload."""
 
 from __future__ import annotations
 
 from mlk8s.render.common import Identity, Manifest, manifest, service_labels
 from mlk8s.render.facts import RenderFacts
+from mlk8s.spec.route import ExternalName, Route, ServiceType
 from mlk8s.spec.service import ModelService
 
 PORT = 8080
+SSL_REDIRECT = "nginx.ingress.kubernetes.io/ssl-redirect"
 
 
 def route_path(spec: ModelService, facts: RenderFacts) -> str:
@@ -17,27 +19,52 @@ def route_path(spec: ModelService, facts: RenderFacts) -> str:
 
 def service_url(spec: ModelService, facts: RenderFacts) -> str | None:
     """Return the service's address as seen from the user, without a trailing slash; None without a route."""
-    if spec.route is None or facts.ingress_url is None:
+    base = facts.ingress_https_url if spec.route is not None and spec.route.tls else facts.ingress_url
+    if spec.route is None or base is None:
         return None
-    base = facts.ingress_url.rstrip("/")
-    return base + route_path(spec, facts).rstrip("/")
+    return base.rstrip("/") + route_path(spec, facts).rstrip("/")
+
+
+def route_paths(spec: ModelService, route: Route, facts: RenderFacts) -> list[tuple[str, str]]:
+    """Return the URL paths that are let in, each with its type, `Prefix` or `Exact`."""
+    base = route_path(spec, facts)
+    if not route.paths:
+        return [(base, "Prefix")]
+    root = base.rstrip("/")
+    return [(root + rule.path.rstrip("/") or "/", rule.type) for rule in route.paths]
 
 
 def cluster_service(spec: ModelService, facts: RenderFacts, identity: Identity) -> Manifest:
-    """Return the Service of one workload.
+    """Return the Service that leads to one workload; green's is the service's own.
 
     Each workload has its own: Traefik keys a canary by its primary Service, so a shared one would put the
     canary on every Ingress that leads to it.
     """
-    body = {
-        "type": "ClusterIP",
-        "selector": identity.selector,
-        "ports": [
-            {"name": "http", "port": PORT, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"}
-        ],
-    }
+    port: Manifest = {"name": "http", "port": PORT, "targetPort": "http", "protocol": "TCP"}
+    port["appProtocol"] = "http"
+    kind = spec.service_type
+    if kind.node_port is not None:
+        port["nodePort"] = kind.node_port
+    body = {**_type(kind), "selector": identity.selector, "ports": [port]}
     labels = service_labels(spec, identity)
-    return manifest("v1", "Service", identity.instance, facts.namespace, labels, spec=body)
+    return manifest("v1", "Service", identity.address, facts.namespace, labels, spec=body)
+
+
+def _type(kind: ServiceType) -> Manifest:
+    if kind.type == "Headless":
+        return {"type": "ClusterIP", "clusterIP": "None"}
+    body: Manifest = {"type": kind.type}
+    if kind.external:
+        # The callers' own addresses are seen only where no second node stands between.
+        body["externalTrafficPolicy"] = kind.external_traffic_policy or (
+            "Local" if kind.source_ranges else "Cluster"
+        )
+    if kind.type == "LoadBalancer":
+        if kind.load_balancer_class is not None:
+            body["loadBalancerClass"] = kind.load_balancer_class
+        if kind.source_ranges:
+            body["loadBalancerSourceRanges"] = list(kind.source_ranges)
+    return body
 
 
 def ingress(
@@ -48,12 +75,16 @@ def ingress(
     if route is None:
         raise ValueError("a service without a route has no Ingress")
     backend = {"service": {"name": identity.instance, "port": {"name": "http"}}}
-    rule: Manifest = {
-        "http": {"paths": [{"path": route_path(spec, facts), "pathType": "Prefix", "backend": backend}]}
-    }
+    paths = [
+        {"path": path, "pathType": kind, "backend": backend} for path, kind in route_paths(spec, route, facts)
+    ]
+    rule: Manifest = {"http": {"paths": paths}}
     if route.host is not None:
         rule = {"host": route.host, **rule}
     body: Manifest = {"rules": [rule]}
+    if route.tls is not None:
+        body["tls"] = [{"hosts": [route.host], "secretName": route.tls}]
+        annotations = {SSL_REDIRECT: str(route.redirect is not False).lower(), **(annotations or {})}
     ingress_class = route.ingress_class or facts.ingress_class
     if ingress_class is not None:
         body = {"ingressClassName": ingress_class, **body}
@@ -61,3 +92,9 @@ def ingress(
     return manifest(
         "networking.k8s.io/v1", "Ingress", identity.instance, facts.namespace, labels, annotations, spec=body
     )
+
+
+def render_external_name(spec: ExternalName, facts: RenderFacts) -> list[Manifest]:
+    """Return the Service that is a CNAME to a host elsewhere."""
+    body = {"type": "ExternalName", "externalName": spec.host}
+    return [manifest("v1", "Service", spec.name, facts.namespace, spec.labels, spec=body)]

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from mlk8s.render.bundle import apply_order
-from mlk8s.render.common import COMPONENT, NAME, Identity, Manifest, service_labels
+from mlk8s.render.common import COMPONENT, NAME, Identity, Manifest, Track, service_labels
 from mlk8s.render.deployment import config_map, deployment, service_account, storage_endpoint
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.gateway import http_route
 from mlk8s.render.network import namespace_peer, network_policy
 from mlk8s.render.routing import PORT, cluster_service, ingress
 from mlk8s.render.scaling import autoscaler, disruption_budget
+from mlk8s.spec.route import ServiceType
 from mlk8s.spec.service import ModelService
 
 
-def render_service(spec: ModelService, facts: RenderFacts) -> list[Manifest]:
+def render_service(spec: ModelService, facts: RenderFacts, track: Track = "stable") -> list[Manifest]:
     """Return every object of a service in apply order.
 
     ServiceAccount, ConfigMap, NetworkPolicy, Service, PodDisruptionBudget, Deployment, and where the spec
     asks for them HorizontalPodAutoscaler and Ingress or HTTPRoute.
 
+    Args:
+        track: the workload that has the requests: `green` for a blue/green service that serves from there.
+
     Raises:
         UsageError: when neither the spec nor the facts name an image or the object storage.
     """
-    identity = Identity(spec.name)
+    identity, workload = Identity(spec.name), Identity(spec.name, track)
     replicas = spec.replicas if spec.autoscale is None else None
-    manifests = [*render_workload(spec, facts, identity, replicas), service_policy(spec, facts)]
+    manifests = [*render_workload(spec, facts, workload, replicas), service_policy(spec, facts)]
     if spec.autoscale is not None:
-        manifests.append(autoscaler(spec, facts, identity, spec.autoscale))
+        manifests.append(autoscaler(spec, facts, workload, spec.autoscale))
     if spec.route is not None and spec.route.gateway is not None:
         manifests.append(http_route(spec, facts, spec.route.gateway))
     elif spec.route is not None:
@@ -61,6 +65,7 @@ def service_policy(spec: ModelService, facts: RenderFacts) -> Manifest:
     callers: list[Manifest] = [] if spec.route is not None else [{"podSelector": {}}]
     wanted = (facts.ingress_namespace if spec.route is not None else None, facts.prometheus_namespace)
     callers += [namespace_peer(name) for name in dict.fromkeys(wanted) if name is not None]
+    callers += _outside(spec.service_type)
     rules: list[Manifest] = []
     if callers:
         rules = [{"from": callers, "ports": [{"protocol": "TCP", "port": PORT}]}]
@@ -72,3 +77,16 @@ def service_policy(spec: ModelService, facts: RenderFacts) -> Manifest:
         ingress=rules,
         storage_endpoint=storage_endpoint(spec, facts),
     )
+
+
+def _outside(kind: ServiceType) -> list[Manifest]:
+    """Return the peers of a Service that is reached from outside.
+
+    Without policy `Local` another node may hand the request on under its own address: the Service's source
+    ranges decide then, not the policy.
+    """
+    if not kind.external:
+        return []
+    everybody = ("0.0.0.0/0", "::/0")
+    ranges = kind.source_ranges if kind.external_traffic_policy != "Cluster" else ()
+    return [{"ipBlock": {"cidr": cidr}} for cidr in ranges or everybody]
