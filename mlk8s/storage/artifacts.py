@@ -13,11 +13,11 @@ import hashlib
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mlk8s.errors import DigestMismatch, Mlk8sError, SpecError, StorageError
 from mlk8s.storage.credentials import StorageConfig
@@ -49,6 +49,26 @@ class Published:
     url: str
     manifest: Manifest
     created: bool
+
+
+class Reader(Protocol):
+    """What a version is read from: a Store, or a web server."""
+
+    location: Location
+
+    def get(self, key: str) -> bytes: ...
+
+    def chunks(self, key: str) -> Iterator[bytes]: ...
+
+
+def reader(url: str | Location, config: StorageConfig | None = None) -> Reader:
+    """What reads a place; raises as `Store` does."""
+    place = Location.parse(url)
+    if place.scheme == "https":
+        from mlk8s.storage.https import HttpsStore
+
+        return HttpsStore(place)
+    return Store(place, config)
 
 
 def publish(
@@ -113,9 +133,8 @@ def read_manifest(url: str | Location, config: StorageConfig | None = None) -> M
         StorageError: object storage refused, or the manifest cannot be read.
     """
     place = Location.parse(url)
-    store = Store(place, config)
     try:
-        return Manifest.parse(store.get(MANIFEST), f"{place}/{MANIFEST}")
+        return Manifest.parse(reader(place, config).get(MANIFEST), f"{place}/{MANIFEST}")
     except ObjectNotFound:
         raise _no_version(place, config) from None
 
@@ -125,7 +144,7 @@ def read_file(
 ) -> bytes:
     """A file of a version, its digest checked; raises DigestMismatch."""
     place = Location.parse(url)
-    data = Store(place, config).get(manifest.key(file))
+    data = reader(place, config).get(manifest.key(file))
     check_file(file, hashlib.sha256(data).hexdigest(), len(data), f"{place}/{manifest.key(file)}")
     return data
 
@@ -135,6 +154,7 @@ def download(
     directory: str | Path,
     *,
     digest: str | None = None,
+    limit: int | None = None,
     config: StorageConfig | None = None,
 ) -> Manifest:
     """Fetch a version into a directory: `manifest.json` appears last, after every digest has been checked.
@@ -143,6 +163,7 @@ def download(
         url: the version.
         directory: made if absent; it may be a mount point.
         digest: what the manifest's digest has to be, `sha256:...`.
+        limit: bytes that all files may have together.
 
     Raises:
         DigestMismatch: the manifest or a file is another one; nothing of it is left in `directory`.
@@ -157,7 +178,15 @@ def download(
             expected=digest,
             next_step="deploy again, to take the new digest over, or name the version that was meant",
         )
-    store, partial = Store(place, config), target / f".partial-{secrets.token_hex(4)}"
+    size = sum(file.size for file in manifest.files)
+    if limit is not None and size > limit:
+        raise StorageError(
+            f"The files have {size} bytes together.",
+            where=str(place),
+            expected=f"at most {limit} bytes, the room there is for them",
+            next_step="raise resources.ephemeral_storage",
+        )
+    store, partial = reader(place, config), target / f".partial-{secrets.token_hex(4)}"
     try:
         partial.mkdir(parents=True)
         for file in manifest.files:
@@ -253,13 +282,15 @@ def _describe(path: str, content: bytes | Path) -> File:
         raise StorageError(f"The file cannot be read: {error.strerror}.", where=str(content)) from None
 
 
-def _fetch(store: Store, manifest: Manifest, file: File, target: Path) -> None:
+def _fetch(store: Reader, manifest: Manifest, file: File, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     sha256, size, key = hashlib.sha256(), 0, manifest.key(file)
     with target.open("wb") as stream:
         for piece in store.chunks(key):
             sha256.update(piece)
             size += len(piece)
+            if size > file.size:
+                break  # another file, however long it may be
             stream.write(piece)
     check_file(file, sha256.hexdigest(), size, f"{store.location}/{key}")
 
@@ -272,7 +303,7 @@ def _listed(root: str | Location, config: StorageConfig | None) -> list[tuple[st
 
 def _no_version(place: Location, config: StorageConfig | None) -> Mlk8sError:
     try:
-        there = versions(place.parent, config)
+        there = [] if place.scheme == "https" else versions(place.parent, config)
     except AccessDenied:
         there = []
     listed = f"one of {', '.join(there[-8:])}" if there else None

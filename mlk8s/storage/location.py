@@ -1,4 +1,4 @@
-"""Where something lies in object storage: `s3://bucket/path`, `file:///path` or a bare path."""
+"""Where something lies: s3://bucket/path, pvc://claim/path, https://host/path, file:///path or a path."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from urllib.parse import unquote, urlsplit
 
 from mlk8s.errors import SpecError
 
-# The rules of S3 for bucket names: 3 to 63 of lower-case letters, digits, dots and hyphens.
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_FORMS = "s3://BUCKET/PATH, file:///PATH or a path of this machine"
+_NAMES = {
+    "s3": (
+        re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"),
+        "bucket: 3 to 63 lower-case letters, digits, dots or hyphens.",
+    ),
+    "pvc": (re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"), "PersistentVolumeClaim."),
+    "https": (re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?"), "host."),
+}
+"""What stands before the path, by scheme; the rules of S3 for its buckets."""
+_FORMS = "s3://BUCKET/PATH, pvc://CLAIM/PATH, https://HOST/PATH, file:///PATH or a path of this machine"
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """One place: a bucket and a path in it (`s3`), or an absolute path (`file`, bucket empty)."""
+    """One place: a path in a bucket (`s3`), claim (`pvc`) or host (`https`), or an absolute one (`file`)."""
 
     scheme: str
     bucket: str
@@ -41,21 +48,18 @@ class Location:
             if parts.netloc not in ("", "localhost") or len(parts.path) < 2:
                 raise SpecError("This is no path of this machine.", where=text, expected="file:///PATH")
             return cls("file", "", str(Path(unquote(parts.path))))
-        if parts.scheme != "s3":
+        if parts.scheme not in ("s3", "pvc", "https"):
             raise SpecError(f"The storage scheme {parts.scheme!r} is unknown.", where=text, expected=_FORMS)
         if parts.query or parts.fragment or "@" in parts.netloc:
             raise SpecError(
-                "A storage address holds a bucket and a path only.",
+                "A storage address holds a bucket, claim or host and a path only.",
                 where=_without_secret(text),
                 expected=_FORMS,
             )
-        if not _BUCKET.fullmatch(parts.netloc) or ".." in parts.netloc:
-            raise SpecError(
-                f"{parts.netloc!r} cannot be a bucket.",
-                where=text,
-                expected="3 to 63 lower-case letters, digits, dots or hyphens",
-            )
-        return cls("s3", parts.netloc, _clean(parts.path, text))
+        rule, words = _NAMES[parts.scheme]
+        if not rule.fullmatch(parts.netloc) or ".." in parts.netloc:
+            raise SpecError(f"{parts.netloc!r} cannot be a {words}", where=text, expected=_FORMS)
+        return cls(parts.scheme, parts.netloc, _clean(parts.path, text))
 
     def __truediv__(self, name: str) -> Location:
         """The place `name` below this one; `name` may hold slashes but no `.` or `..`."""
@@ -63,7 +67,9 @@ class Location:
         return Location(self.scheme, self.bucket, f"{self.path.rstrip('/')}/{added}" if self.path else added)
 
     def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.path}" if self.scheme == "s3" else f"file://{self.path}"
+        return (
+            f"file://{self.path}" if self.scheme == "file" else f"{self.scheme}://{self.bucket}/{self.path}"
+        )
 
     @property
     def name(self) -> str:

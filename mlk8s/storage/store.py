@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
-from mlk8s.errors import StorageError
+from mlk8s.errors import SpecError, StorageError
 from mlk8s.storage.credentials import StorageConfig
 from mlk8s.storage.failures import ObjectNotFound, storage_error
 from mlk8s.storage.location import Location
@@ -29,6 +30,24 @@ _RETRY: RetryConfig = {
     "retry_timeout": timedelta(seconds=20),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
 }
+
+
+def _folder(place: Location) -> str:
+    """Return the folder of a place; a pod's claims are mounted below PVC_DIR, by name.
+
+    Raises:
+        StorageError: the claim is not mounted.
+    """
+    if place.scheme == "file":
+        return place.path
+    root = Path(os.environ.get("PVC_DIR") or "/claims") / place.bucket
+    if not root.is_dir():
+        raise StorageError(
+            f"The claim {place.bucket!r} is not mounted here.",
+            where=str(place),
+            expected=f"it at {root}: pvc:// is for the pods that mount the claim",
+        )
+    return f"{root}/{place.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +69,26 @@ class Store:
         """Open a place; nothing is sent yet.
 
         Args:
-            url: `s3://bucket/path`, `file:///path` or a path.
+            url: `s3://bucket/path`, `pvc://claim/path`, `file:///path` or a path.
             config: endpoint and keys; None reads the environment (S3 only).
 
         Raises:
             SpecError: the URL is malformed.
-            StorageError: no credentials.
+            StorageError: no credentials, or the claim is not mounted.
         """
         self.location = Location.parse(url)
         self._store: S3Store | LocalStore
         self._base = ""
-        if self.location.scheme == "file":
-            self.endpoint = "this machine"
-            self._store, self._base = LocalStore(), self.location.path.strip("/") + "/"
+        if self.location.scheme in ("file", "pvc"):
+            self.endpoint = "this machine" if self.location.scheme == "file" else "this pod"
+            self._store, self._base = LocalStore(), _folder(self.location).strip("/") + "/"
             return
+        if self.location.scheme != "s3":
+            raise SpecError(
+                f"{self.location.scheme}:// is for reading.",
+                where=str(self.location),
+                expected="s3://, pvc://",
+            )
         config = config or StorageConfig.from_env()
         self.endpoint = config.endpoint or f"AWS S3 in {config.region}"
         options = {
