@@ -9,14 +9,15 @@ import typer
 
 from mlk8s.cli.options import Context, Form, Kubeconfig, Namespace, Output
 from mlk8s.cli.output import facts, say, show
+from mlk8s.cli.promise import P50, P90, P95, P99, Errors, promise
 from mlk8s.cli.target import open_namespace
 from mlk8s.errors import UsageError
 
 if TYPE_CHECKING:
     from mlk8s.operations.run import Run
-    from mlk8s.spec.load import LoadProfile, Slo
+    from mlk8s.spec.load import LoadProfile
 
-_LOAD, _SLO = "Load", "Promise"
+_LOAD = "Load"
 
 
 def loadtest(
@@ -67,31 +68,11 @@ def loadtest(
             help="How long to watch the replicas afterwards.",
         ),
     ] = "0s",
-    p50: Annotated[
-        str | None,
-        typer.Option("--slo-p50", metavar="DURATION", rich_help_panel=_SLO, help="Largest accepted median."),
-    ] = None,
-    p90: Annotated[
-        str | None,
-        typer.Option("--slo-p90", metavar="DURATION", rich_help_panel=_SLO, help="Largest accepted p90."),
-    ] = None,
-    p95: Annotated[
-        str | None,
-        typer.Option("--slo-p95", metavar="DURATION", rich_help_panel=_SLO, help="Largest accepted p95."),
-    ] = None,
-    p99: Annotated[
-        str | None,
-        typer.Option("--slo-p99", metavar="DURATION", rich_help_panel=_SLO, help="Largest accepted p99."),
-    ] = None,
-    errors: Annotated[
-        float | None,
-        typer.Option(
-            "--slo-errors",
-            metavar="SHARE",
-            rich_help_panel=_SLO,
-            help="Largest accepted share of errors, 0 to 1.",
-        ),
-    ] = None,
+    p50: P50 = None,
+    p90: P90 = None,
+    p95: P95 = None,
+    p99: P99 = None,
+    errors: Errors = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where results go; ./runs/NAME-TIME by default."),
@@ -110,7 +91,7 @@ def loadtest(
             "a load test needs one request to repeat", expected="exactly one of --data and --body"
         )
     profile = _profile(steps, users, hold)
-    slo = _slo({"p50": p50, "p90": p90, "p95": p95, "p99": p99, "errors": errors})
+    slo = promise(p50=p50, p90=p90, p95=p95, p99=p99, errors=errors)
     request = _request(data, body)
     k8s = open_namespace(context, namespace, kubeconfig)
     service = k8s.service(name)
@@ -156,13 +137,6 @@ def _profile(steps: str | None, users: str | None, hold: str) -> LoadProfile:
         raise UsageError(
             f"{option} {text!r} is not a list of numbers", expected=f"such as {option} 5,10,20"
         ) from None
-
-
-def _slo(bounds: dict[str, Any]) -> Slo | None:
-    from mlk8s.spec.load import Slo
-
-    given = {name: bound for name, bound in bounds.items() if bound is not None}
-    return Slo(**given) if given else None
 
 
 def _request(data: str | None, body: str | None) -> dict[str, Any]:

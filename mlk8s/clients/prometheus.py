@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isnan
+from typing import Any
 
 import orjson
 
@@ -61,3 +62,13 @@ class Prometheus:
         else:
             found = [Sample(item["metric"], float(item["value"][1])) for item in data["result"]]
         return [sample for sample in found if not isnan(sample.value)]
+
+    def rules(self, *, timeout: float = 3.0) -> dict[str, list[dict[str, Any]]]:
+        """Return the rules that are loaded, by their group's name, as /api/v1/rules has them.
+
+        Raises:
+            ClusterError: Prometheus is not there, or does not answer within `timeout` seconds.
+        """
+        answer = self._cluster.service_proxy(self._namespace, self._service, "/api/v1/rules", timeout=timeout)
+        groups = orjson.loads(answer)["data"]["groups"]
+        return {group["name"]: group["rules"] for group in groups}

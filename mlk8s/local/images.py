@@ -160,7 +160,7 @@ def _library_entries(root: Path, requirements: str, work: Path) -> list[Entry]:
 def _app_files(name: str) -> dict[str, str]:
     """The text of each of mlk8s's own files that the image needs, by its path below the package."""
     package = Path(__file__).parent.parent
-    files = [package / "__init__.py", package / "errors.py"]
+    files = [package / "__init__.py", package / "errors.py", package / "series.py"]
     for room in _ROOMS[name]:
         files += (package / room).rglob("*.py")
     return {path.relative_to(package).as_posix(): path.read_text() for path in sorted(files) if path.exists()}

@@ -78,3 +78,8 @@ def to_yaml(manifests: list[Manifest]) -> str:
     return yaml.dump_all(
         apply_order(manifests), Dumper=_Dumper, sort_keys=False, width=110, explicit_start=True
     )
+
+
+def to_text(document: Manifest) -> str:
+    """Return one document as YAML, in the form of `to_yaml`; it need not be a Kubernetes object."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=110)

@@ -17,12 +17,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from mlk8s.series import REQUEST_BUCKETS, REQUESTS
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-# https://opentelemetry.io/docs/specs/semconv/http/http-metrics/, seconds
-_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 # A small model answers in microseconds: finer buckets below.
-_INFER_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, *_BUCKETS)
+_INFER_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, *REQUEST_BUCKETS)
 
 
 class InFlight(Collector):
@@ -73,10 +73,10 @@ class Metrics:
         self._registry.register(self.in_flight)
         ProcessCollector(registry=self._registry)
         self._requests = Histogram(
-            "http_server_request_duration_seconds",
+            REQUESTS,
             "Duration of HTTP requests, probes and /metrics left out.",
             ("model", "model_version", "route", "code"),
-            buckets=_BUCKETS,
+            buckets=REQUEST_BUCKETS,
             registry=self._registry,
         )
         infer = Histogram(
