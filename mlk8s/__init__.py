@@ -24,18 +24,20 @@ _PUBLIC = {
     "Alerts": "mlk8s.spec.alerts",
     "Autoscale": "mlk8s.spec.autoscale",
     "Canary": "mlk8s.spec.canary",
+    "DaemonSet": "mlk8s.spec.workload",
+    "ExternalName": "mlk8s.spec.route",
     "FeatureCronJob": "mlk8s.spec.job",
     "FeatureJob": "mlk8s.spec.job",
     "Gpu": "mlk8s.spec.resources",
     "LoadProfile": "mlk8s.spec.load",
     "ModelService": "mlk8s.spec.service",
-    "Resources": "mlk8s.spec.resources",
-    "ExternalName": "mlk8s.spec.route",
     "PathRule": "mlk8s.spec.route",
+    "Resources": "mlk8s.spec.resources",
     "Route": "mlk8s.spec.route",
     "ServiceType": "mlk8s.spec.route",
     "Slo": "mlk8s.spec.load",
     "Stage": "mlk8s.spec.load",
+    "StatefulSet": "mlk8s.spec.workload",
     "Mlk8sError": "mlk8s.errors",
     "Report": "mlk8s.report",
     "Run": "mlk8s.operations.run",
@@ -57,11 +59,13 @@ if TYPE_CHECKING:
     from mlk8s.spec.load import Stage as Stage
     from mlk8s.spec.resources import Gpu as Gpu
     from mlk8s.spec.resources import Resources as Resources
-    from mlk8s.spec.service import ModelService as ModelService
     from mlk8s.spec.route import ExternalName as ExternalName
     from mlk8s.spec.route import PathRule as PathRule
     from mlk8s.spec.route import Route as Route
     from mlk8s.spec.route import ServiceType as ServiceType
+    from mlk8s.spec.service import ModelService as ModelService
+    from mlk8s.spec.workload import DaemonSet as DaemonSet
+    from mlk8s.spec.workload import StatefulSet as StatefulSet
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from mlk8s.render.common import Manifest, manifest
@@ -23,14 +23,15 @@ def network_policy(
     selector: Mapping[str, str],
     *,
     ingress: list[Manifest],
-    storage_endpoint: str,
+    storage_endpoint: str | None,
+    egress: Sequence[Manifest] = (),
 ) -> Manifest:
-    """Return the policy of the selected pods: callers as given; out to DNS and to the object storage only."""
+    """Return the policy of the selected pods: callers as given; out to DNS, the object storage, `egress`."""
     spec = {
         "podSelector": {"matchLabels": dict(selector)},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": ingress,
-        "egress": [*_dns(), _storage(storage_endpoint, facts)],
+        "egress": [*_dns(), *([_storage(storage_endpoint, facts)] if storage_endpoint else []), *egress],
     }
     return manifest("networking.k8s.io/v1", "NetworkPolicy", name, facts.namespace, labels, spec=spec)
 

@@ -14,11 +14,19 @@ from mlk8s.errors import UsageError
 from mlk8s.render.bundle import apply_order
 from mlk8s.render.common import KIND, MANAGED_BY, MANAGER, NAME, Manifest
 from mlk8s.render.facts import RenderFacts
+from mlk8s.render.routing import render_external_name
+from mlk8s.render.workload import render_daemon_set, render_stateful_set
 from mlk8s.spec.base import Spec
+from mlk8s.spec.route import ExternalName
+from mlk8s.spec.workload import DaemonSet, StatefulSet
 
 Renderer = Callable[[Any, RenderFacts], list[Manifest]]
 
-RENDERERS: dict[type[Spec], Renderer] = {}
+RENDERERS: dict[type[Spec], Renderer] = {
+    DaemonSet: render_daemon_set,
+    ExternalName: render_external_name,
+    StatefulSet: render_stateful_set,
+}
 """One line for each kind: `StatefulSet: render_stateful_set`."""
 
 
