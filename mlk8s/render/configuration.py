@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from mlk8s.render.common import Manifest, digest, manifest
 from mlk8s.render.pod import env
 from mlk8s.spec.configuration import Configuration
+
+CONFIG_HASH = "mlk8s.dev/config-hash"
+"""Annotation of the pods: changes with the Secrets' versions; nothing of their content goes into it."""
 
 
 def environment(spec: Configuration, own: Mapping[str, str] | None = None) -> list[Manifest]:
@@ -54,6 +57,16 @@ def file_volumes(spec: Configuration, container: str, owner: str) -> list[Manife
         source = {"secretName": secret, "defaultMode": 0o440}
         volumes.append({"name": _secret_volume(secret, container), "secret": source})
     return volumes
+
+
+def secrets_annotation(specs: Iterable[Configuration], versions: Mapping[str, str]) -> dict[str, str]:
+    """Return the pod template's annotation that changes with the content of the Secrets it refers to.
+
+    Args:
+        versions: what changes with a Secret's content, by name; a Secret without one leaves no trace.
+    """
+    names = {name for spec in specs for name in spec.secrets() if name in versions}
+    return {CONFIG_HASH: digest({name: versions[name] for name in names})} if names else {}
 
 
 def _keys(spec: Configuration) -> dict[str, str]:

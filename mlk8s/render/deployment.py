@@ -15,23 +15,27 @@ from mlk8s.render.common import (
     needed,
     service_labels,
 )
+from mlk8s.render.configuration import environment, file_mounts, file_volumes, secrets_annotation
+from mlk8s.render.container import container, container_volumes, probe, sidecar
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.pod import (
-    CREDENTIALS_DIR,
     TMP_LIMIT,
     container_security,
-    credentials_mount,
-    credentials_volume,
     empty_dir,
     env,
     pod_security,
     resources,
-    scheduling,
     tmp_mount,
 )
 from mlk8s.render.routing import PORT, route_path, service_url
+from mlk8s.render.scheduling import scheduling
+from mlk8s.render.sources import Sources, sources
 from mlk8s.render.stored import dump_spec
+from mlk8s.render.volume import mount, pod_volume
+from mlk8s.spec.pods import FETCH, SERVER, server_probes
+from mlk8s.spec.fields import parse_quantity
 from mlk8s.spec.service import ModelService
+from mlk8s.spec.strategy import DEFAULT_SURGE, DEFAULT_UNAVAILABLE
 
 MODEL_DIR = "/models"
 PRE_STOP = 5
@@ -49,6 +53,11 @@ def storage_endpoint(spec: ModelService, facts: RenderFacts) -> str:
     return needed(spec.storage_endpoint or facts.storage_endpoint, "the object storage", "storage_endpoint")
 
 
+def model_source(spec: ModelService) -> Sources:
+    """Return what the pods need to fetch the model."""
+    return sources([spec.model], spec.storage_secret, spec.model_ca)
+
+
 def config_map(spec: ModelService, facts: RenderFacts, identity: Identity) -> Manifest:
     """Return the configuration of one version, as the environment that the pods read.
 
@@ -60,12 +69,14 @@ def config_map(spec: ModelService, facts: RenderFacts, identity: Identity) -> Ma
         "MODEL_NAME": spec.name,
         "MODEL_URL": spec.model,
         "MODEL_VERSION": model_version(spec.model),
-        "STORAGE_ENDPOINT": storage_endpoint(spec, facts),
+        "MODEL_BYTES": str(int(parse_quantity(spec.resources.ephemeral_storage))),
         "BASE_PATH": "" if path == "/" else path,
-        "SERVICE_ENDPOINT": f"http://{identity.instance}.{facts.namespace}.svc:{PORT}",
+        "SERVICE_ENDPOINT": f"http://{identity.address}.{facts.namespace}.svc:{PORT}",
         "MAX_IN_FLIGHT": str(spec.max_in_flight),
         "SHUTDOWN_SECONDS": f"{spec.request_timeout:g}",
     }
+    if model_source(spec).s3:
+        data["STORAGE_ENDPOINT"] = storage_endpoint(spec, facts)
     if spec.digest is not None:
         data["MODEL_DIGEST"] = spec.digest
     url = service_url(spec, facts)
@@ -94,15 +105,19 @@ def deployment(
 ) -> Manifest:
     """Return the Deployment; `replicas` None leaves the number to an autoscaler.
 
-    No pod of the old version goes before one of the new version answers (maxUnavailable 0, maxSurge 1).
+    Unless the spec says otherwise, no pod of the old version goes before one of the new version answers.
     """
     labels = service_labels(spec, identity)
-    annotations = {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORT)}
+    annotations = {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(PORT),
+        **secrets_annotation((spec, *spec.init, *spec.sidecars), facts.secret_versions),
+    }
     body: Manifest = {} if replicas is None else {"replicas": replicas}
     body |= {
         "revisionHistoryLimit": _HISTORY,
         "progressDeadlineSeconds": ceil(spec.startup_timeout) + 60,
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "strategy": _strategy(spec),
         "selector": {"matchLabels": identity.selector},
         "template": {
             "metadata": {"labels": labels, "annotations": annotations},
@@ -113,6 +128,18 @@ def deployment(
     return manifest("apps/v1", "Deployment", identity.instance, facts.namespace, labels, stored, spec=body)
 
 
+def _strategy(spec: ModelService) -> Manifest:
+    """Return how the pods of one Deployment are replaced; within a colour of BlueGreen, pod by pod."""
+    if spec.strategy == "Recreate":
+        return {"type": "Recreate"}
+    surge = DEFAULT_SURGE if spec.max_surge is None else spec.max_surge
+    unavailable = DEFAULT_UNAVAILABLE if spec.max_unavailable is None else spec.max_unavailable
+    return {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": surge},
+    }
+
+
 def _pod(spec: ModelService, facts: RenderFacts, identity: Identity, config: str) -> Manifest:
     scratch = spec.resources.ephemeral_storage
     return {
@@ -121,34 +148,37 @@ def _pod(spec: ModelService, facts: RenderFacts, identity: Identity, config: str
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         "terminationGracePeriodSeconds": PRE_STOP + ceil(spec.request_timeout) + _SLACK,
-        "topologySpreadConstraints": [
-            _spread("kubernetes.io/hostname", identity),
-            _spread("topology.kubernetes.io/zone", identity),
+        **scheduling(spec.scheduling, identity.selector, gpu=spec.gpu, revision="pod-template-hash"),
+        "initContainers": [
+            *(container(item) for item in spec.init),
+            *(sidecar(item) for item in spec.sidecars),
+            _fetch(spec, facts, config),
         ],
-        **scheduling(spec.gpu),
-        "initContainers": [_fetch(spec, facts, config)],
         "containers": [_server(spec, facts, config)],
         "volumes": [
-            credentials_volume(spec.storage_secret),
+            *model_source(spec).volumes,
+            *(pod_volume(item, spec.name) for item in spec.volumes),
             empty_dir("models", scratch),
             empty_dir("tmp", TMP_LIMIT),
+            *file_volumes(spec, SERVER, identity.instance),
+            *container_volumes((*spec.init, *spec.sidecars), identity.instance),
         ],
     }
 
 
 def _fetch(spec: ModelService, facts: RenderFacts, config: str) -> Manifest:
     return {
-        "name": "fetch-model",
+        "name": FETCH,
         "image": needed(spec.image or facts.server_image, "a model server image", "image"),
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-m", "mlk8s.server.fetch"],
         "envFrom": [{"configMapRef": {"name": config}}],
-        "env": env({"MODEL_DIR": MODEL_DIR, "STORAGE_CREDENTIALS_DIR": CREDENTIALS_DIR}),
+        "env": env({"MODEL_DIR": MODEL_DIR, **model_source(spec).env}),
         "resources": resources(spec.resources),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
-            credentials_mount(),
+            *model_source(spec).mounts,
             {"name": "models", "mountPath": MODEL_DIR},
             tmp_mount(),
         ],
@@ -156,44 +186,24 @@ def _fetch(spec: ModelService, facts: RenderFacts, config: str) -> Manifest:
 
 
 def _server(spec: ModelService, facts: RenderFacts, config: str) -> Manifest:
-    live, ready = "/v2/health/live", "/v2/health/ready"
+    probes = server_probes(spec.probes, spec.startup_timeout)
     return {
-        "name": "server",
+        "name": SERVER,
         "image": needed(spec.image or facts.server_image, "a model server image", "image"),
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-m", "mlk8s.server"],
         "envFrom": [{"configMapRef": {"name": config}}],
-        "env": env({**spec.env, "MODEL_DIR": MODEL_DIR, "PORT": str(PORT)}),
+        "env": environment(spec, {"MODEL_DIR": MODEL_DIR, "PORT": str(PORT)}),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "resources": resources(spec.resources, spec.gpu),
         "securityContext": container_security(),
-        "startupProbe": _probe(live, period=1, failures=ceil(spec.startup_timeout), timeout=2),
-        "readinessProbe": _probe(ready, period=1, failures=3, timeout=2),
-        # A server that is only busy must not be killed: half a minute of silence, not three missed seconds.
-        "livenessProbe": _probe(live, period=5, failures=6, timeout=5),
+        **{f"{role}Probe": probe(item) for role, item in probes.items()},
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "models", "mountPath": MODEL_DIR, "readOnly": True},
+            *(mount(item) for item in spec.volumes),
             tmp_mount(),
+            *file_mounts(spec, SERVER),
         ],
-    }
-
-
-def _probe(path: str, *, period: int, failures: int, timeout: int) -> Manifest:
-    return {
-        "httpGet": {"path": path, "port": "http"},
-        "periodSeconds": period,
-        "timeoutSeconds": timeout,
-        "failureThreshold": failures,
-    }
-
-
-def _spread(key: str, identity: Identity) -> Manifest:
-    return {
-        "maxSkew": 1,
-        "topologyKey": key,
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": identity.selector},
-        "matchLabelKeys": ["pod-template-hash"],
     }

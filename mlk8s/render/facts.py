@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,7 @@ class RenderFacts:
         ingress_namespace, prometheus_namespace: namespaces whose pods may call the model server.
         storage_namespace: namespace of the object storage; None means that it is outside the cluster.
         ingress_url: address of the Ingress as seen from the user, without a trailing slash.
+        secret_versions: what changes with a Secret's content, by its name; never anything of the content.
         ingress_https_url: the same where the Ingress terminates TLS.
     """
 
@@ -30,3 +32,4 @@ class RenderFacts:
     storage_namespace: str | None = None
     ingress_url: str | None = None
     ingress_https_url: str | None = None
+    secret_versions: Mapping[str, str] = field(default_factory=dict)

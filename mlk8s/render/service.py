@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from mlk8s.render.bundle import apply_order
 from mlk8s.render.common import COMPONENT, NAME, Identity, Manifest, Track, service_labels
-from mlk8s.render.deployment import config_map, deployment, service_account, storage_endpoint
+from mlk8s.render.configuration import config_maps
+from mlk8s.render.container import container_configs
+from mlk8s.render.deployment import config_map, deployment, model_source, service_account, storage_endpoint
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.gateway import http_route
-from mlk8s.render.network import namespace_peer, network_policy
+from mlk8s.render.network import namespace_peer, network_policy, way_to
 from mlk8s.render.routing import PORT, cluster_service, ingress
 from mlk8s.render.scaling import autoscaler, disruption_budget
+from mlk8s.render.volume import claims
+from mlk8s.spec.pods import SERVER
 from mlk8s.spec.route import ServiceType
 from mlk8s.spec.service import ModelService
 
@@ -29,6 +33,7 @@ def render_service(spec: ModelService, facts: RenderFacts, track: Track = "stabl
     identity, workload = Identity(spec.name), Identity(spec.name, track)
     replicas = spec.replicas if spec.autoscale is None else None
     manifests = [*render_workload(spec, facts, workload, replicas), service_policy(spec, facts)]
+    manifests += claims(spec.volumes, spec.name, facts.namespace, service_labels(spec, identity))
     if spec.autoscale is not None:
         manifests.append(autoscaler(spec, facts, workload, spec.autoscale))
     if spec.route is not None and spec.route.gateway is not None:
@@ -47,9 +52,12 @@ def render_workload(
         UsageError: when neither the spec nor the facts name an image or the object storage.
     """
     config = config_map(spec, facts, identity)
+    labels = service_labels(spec, identity)
     return [
         service_account(spec, facts, identity),
         config,
+        *config_maps(spec, SERVER, identity.instance, facts.namespace, labels),
+        *container_configs((*spec.init, *spec.sidecars), identity.instance, facts.namespace, labels),
         cluster_service(spec, facts, identity),
         disruption_budget(spec, facts, identity),
         deployment(spec, facts, identity, config, replicas),
@@ -75,7 +83,8 @@ def service_policy(spec: ModelService, facts: RenderFacts) -> Manifest:
         service_labels(spec, identity),
         {key: identity.selector[key] for key in (NAME, COMPONENT)},
         ingress=rules,
-        storage_endpoint=storage_endpoint(spec, facts),
+        storage_endpoint=storage_endpoint(spec, facts) if model_source(spec).s3 else None,
+        egress=[way_to(host, facts) for host in model_source(spec).hosts],
     )
 
 

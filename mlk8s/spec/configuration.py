@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator, model_validator
@@ -10,13 +12,15 @@ from pydantic_core import PydanticCustomError
 
 from mlk8s.spec.base import Spec
 from mlk8s.spec.secrecy import secret_name
+from mlk8s.spec.volume import dns_subdomain
 
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FILE_PATH = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
 _KERNEL = ("/proc", "/sys", "/dev")
-_SECRET = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_SCRATCH = "/tmp"  # noqa: S108 - a volume of the pod's own
 _KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")
-_FILES_LIMIT = 900_000  # bytes; a ConfigMap holds 1 MiB with everything in it
+FILES_LIMIT = 200_000
+"""Bytes of a pod's files as JSON: the spec is kept as an annotation, and those hold 256 KiB together."""
 
 
 def absolute_path(value: str) -> str:
@@ -30,6 +34,8 @@ def absolute_path(value: str) -> str:
         raise ValueError(f"path {value!r}: expected an absolute path such as /etc/app/settings.yaml")
     if any(value == top or value.startswith(f"{top}/") for top in _KERNEL):
         raise ValueError(f"path {value!r} belongs to the kernel; expected one outside {', '.join(_KERNEL)}")
+    if value == _SCRATCH:
+        raise ValueError(f"path {value!r} is the container's scratch space; expected another one")
     return value
 
 
@@ -62,21 +68,21 @@ def _env(value: dict[str, str]) -> dict[str, str]:
 def _config_files(value: dict[str, str]) -> dict[str, str]:
     for path in value:
         absolute_path(path)
-    size = sum(len(text.encode()) for text in value.values())
-    if size > _FILES_LIMIT:
-        raise ValueError(f"the files have {size} bytes together; expected at most {_FILES_LIMIT}")
+    check_size(value.values())
     return value
 
 
-def secret_object(value: str) -> str:
-    """Check the name of a Secret: a DNS subdomain.
+def check_size(texts: Iterable[str]) -> None:
+    """Check that the texts of files fit into a pod's configuration.
 
     Raises:
-        ValueError: with the expected form.
+        ValueError: they have too many bytes together.
     """
-    if len(value) > 253 or ".." in value or not _SECRET.fullmatch(value):
-        raise ValueError(f"Secret {value!r}: expected lower-case letters, digits, '-' and '.'")
-    return value
+    size = sum(len(json.dumps(text)) for text in texts)
+    if size > FILES_LIMIT:
+        raise ValueError(
+            f"the files have {size} bytes together; expected at most {FILES_LIMIT}: more belongs on a volume"
+        )
 
 
 def secret_key(value: str) -> str:
@@ -96,7 +102,7 @@ def _secret_env(value: dict[str, str]) -> dict[str, str]:
         secret, slash, key = reference.partition("/")
         if not slash:
             raise PydanticCustomError("plain_secret", f"{name}: expected SECRET/KEY, not the value itself")
-        secret_object(secret)
+        dns_subdomain(secret)
         secret_key(key)
     return value
 
@@ -104,7 +110,7 @@ def _secret_env(value: dict[str, str]) -> dict[str, str]:
 def _secret_files(value: dict[str, str]) -> dict[str, str]:
     for path, secret in value.items():
         absolute_path(path)
-        secret_object(secret)
+        dns_subdomain(secret)
     return value
 
 
@@ -116,7 +122,7 @@ class Configuration(Spec):
 
     Attributes:
         env: plain environment variables; anything that looks like a secret is refused.
-        config_files: text by absolute path, at most 900 kB together; kept in an immutable ConfigMap, so that
+        config_files: text by absolute path, at most 200 kB together; kept in an immutable ConfigMap, so that
             a change makes new pods.
         secret_env: SECRET/KEY of the namespace by environment variable.
         secret_files: SECRET by directory; each key is a file (mode 0440) in it.

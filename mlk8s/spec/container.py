@@ -116,14 +116,29 @@ TIMING: dict[Role, Probe] = {
 """How often each probe asks, and when its answer counts, where nobody says otherwise."""
 
 
+def check_patience(readiness: Probe, liveness: Probe) -> None:
+    """Check that liveness is no second readiness: an overload would kill one pod after the other.
+
+    Raises:
+        ValueError: both ask the same, and liveness is not more patient.
+    """
+    question = ("http_get", "tcp", "command", "port")
+    same = all(getattr(readiness, name) == getattr(liveness, name) for name in question)
+    if same and liveness.patience <= readiness.patience:
+        raise ValueError(
+            f"liveness asks the same as readiness and gives up after {liveness.patience:g} s, readiness "
+            f"after {readiness.patience:g} s: a busy pod would be killed; expected another question, or "
+            "more period x failures for liveness"
+        )
+
+
 class Probes(Spec):
     """When a container has started, when it gets requests, and when it is started again.
 
     Attributes:
         startup: until it succeeds the others wait; its end kills the container.
         readiness: while it fails the pod gets no requests.
-        liveness: its failure kills the container. It must be more patient than the same question as
-            readiness: an overload would otherwise kill one pod after the other.
+        liveness: its failure kills the container; see `check_patience`.
     """
 
     startup: Probe | None = None
@@ -134,15 +149,7 @@ class Probes(Spec):
     def _liveness_is_patient(self) -> Probes:
         if self.readiness is None or self.liveness is None or not self.readiness.asks:
             return self
-        ready, live = self.readiness.over(TIMING["readiness"]), self.liveness.over(TIMING["liveness"])
-        question = ("http_get", "tcp", "command", "port")
-        same = all(getattr(ready, name) == getattr(live, name) for name in question)
-        if same and live.patience <= ready.patience:
-            raise ValueError(
-                f"liveness asks the same as readiness and gives up after {live.patience:g} s, readiness "
-                f"after {ready.patience:g} s: a busy pod would be killed; expected another "
-                "question, or more period x failures for liveness"
-            )
+        check_patience(self.readiness.over(TIMING["readiness"]), self.liveness.over(TIMING["liveness"]))
         return self
 
     def items(self) -> list[tuple[Role, Probe]]:
@@ -187,6 +194,6 @@ class Container(Configuration):
                 raise ValueError(f"probes.{role} names no port, and the container has {len(self.ports)}")
         taken = {*self.config_files, *self.secret_files}
         for path in self.mounts:
-            if path in taken or path == "/tmp":  # noqa: S108 - a volume of the pod's own
+            if path in taken:
                 raise ValueError(f"mounts: {path} is taken already; expected one thing a path")
         return self

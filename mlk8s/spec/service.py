@@ -8,8 +8,10 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from mlk8s.spec.autoscale import Autoscale
 from mlk8s.spec.configuration import Configuration
+from mlk8s.spec.container import Container, Probes
 from mlk8s.spec.fields import Image, Labels, Name, Namespace, Seconds
 from mlk8s.spec.placement import check_placement
+from mlk8s.spec.pods import check_pods
 from mlk8s.spec.resources import Gpu, Resources
 from mlk8s.spec.route import Route, ServiceType, as_service_type
 from mlk8s.spec.scheduling import Scheduling
@@ -37,7 +39,11 @@ class ModelService(Configuration):
         image: model server image; None means the platform's.
         storage_secret: Secret with access-key-id and secret-access-key, mounted as files.
         storage_endpoint: S3 address as seen from pods; None means the platform's.
-        env: plain environment variables; anything that looks like a secret is refused.
+        env, config_files, secret_env, secret_files: what the server reads; see Configuration.
+        init: containers that run one after the other before the model is fetched.
+        sidecars: containers beside the server: they start, in this order, after `init` and before the model
+            is fetched, restart by themselves, and end after the server.
+        probes: other questions or timing than the server's own; what is left out stays.
         labels: further labels on every object.
         volumes: further storage of the server's container, by Volume.mount.
         scheduling: where the pods run.
@@ -67,6 +73,9 @@ class ModelService(Configuration):
     storage_secret: Name = "mlk8s-storage"
     storage_endpoint: str | None = None
     labels: Labels = {}
+    init: tuple[Container, ...] = ()
+    sidecars: tuple[Container, ...] = ()
+    probes: Probes | None = None
     volumes: tuple[Volume, ...] = ()
     scheduling: Scheduling = Scheduling()
     startup_timeout: Annotated[Seconds, Field(ge=1, le=3600)] = 120.0
@@ -103,4 +112,9 @@ class ModelService(Configuration):
     @model_validator(mode="after")
     def _strategy(self) -> ModelService:
         check_strategy(self.strategy, self.max_surge, self.max_unavailable, self.retain)
+        return self
+
+    @model_validator(mode="after")
+    def _pods(self) -> ModelService:
+        check_pods(self)
         return self
