@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any
 
 from mlk8s.assess.canary import CanaryRecord, Phase
 from mlk8s.clients.cluster import Cluster
 from mlk8s.errors import Conflict
+from mlk8s.operations.record import now, read_record, write_record
 from mlk8s.spec.canary import Canary
 
 ANNOTATION = "mlk8s.dev/canary"
-# Not the manager of `deploy`: an apply removes what its own manager once wrote and no longer names.
 MANAGER = "mlk8s-canary"
 
 
@@ -24,26 +22,15 @@ def read(deployment: Mapping[str, Any]) -> CanaryRecord | None:
     Raises:
         Conflict: the annotation was not written by this version of mlk8s.
     """
-    metadata = deployment["metadata"]
-    text = (metadata.get("annotations") or {}).get(ANNOTATION)
-    if text is None:
-        return None
-    try:
-        return CanaryRecord(**json.loads(text))
-    except (ValueError, TypeError) as error:
-        raise Conflict(
-            f"the annotation {ANNOTATION} cannot be read: {error}",
-            where=f"Deployment {metadata.get('namespace')}/{metadata['name']}",
-            next_step=f"`kubectl annotate deployment {metadata['name']} {ANNOTATION}-`, then roll back",
-        ) from None
+    return read_record(deployment, ANNOTATION, CanaryRecord)
 
 
 def new(canary: Canary) -> CanaryRecord:
     """Return the record of a canary that begins now."""
-    now = _now()
+    started = now()
     return CanaryRecord(
         model=canary.model, digest=canary.digest, weight=canary.weight, header=canary.header,
-        replicas=canary.replicas, phase="starting", started=now, updated=now,
+        replicas=canary.replicas, phase="starting", started=started, updated=started,
     )  # fmt: skip
 
 
@@ -60,14 +47,14 @@ def write(
     **changes: Any,
 ) -> CanaryRecord:  # fmt: skip
     """Write a record down, with its changes and the time, and return it."""
-    record = replace(record, phase=phase or record.phase, updated=_now(), **changes)
-    _annotate(cluster, service, namespace, json.dumps(asdict(record)))
+    record = replace(record, phase=phase or record.phase, updated=now(), **changes)
+    write_record(cluster, service, namespace, ANNOTATION, record, manager=MANAGER)
     return record
 
 
 def clear(cluster: Cluster, service: str, namespace: str) -> None:
     """Remove the record: the last step of a promotion and of a rollback."""
-    _annotate(cluster, service, namespace, None)
+    write_record(cluster, service, namespace, ANNOTATION, None, manager=MANAGER)
 
 
 def refuse_while_running(deployment: Mapping[str, Any]) -> None:
@@ -86,12 +73,3 @@ def refuse_while_running(deployment: Mapping[str, Any]) -> None:
         expected="one new version at a time",
         next_step=f"`mlk8s canary promote {name}` or `mlk8s canary rollback {name}` first",
     )
-
-
-def _annotate(cluster: Cluster, service: str, namespace: str, text: str | None) -> None:
-    body = {"metadata": {"annotations": {ANNOTATION: text}}}
-    cluster.patch("Deployment", service, body, namespace, manager=MANAGER)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
