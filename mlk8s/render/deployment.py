@@ -32,8 +32,8 @@ from mlk8s.render.scheduling import scheduling
 from mlk8s.render.sources import Sources, sources
 from mlk8s.render.stored import dump_spec
 from mlk8s.render.volume import mount, pod_volume
-from mlk8s.spec.pods import FETCH, SERVER, server_probes
 from mlk8s.spec.fields import parse_quantity
+from mlk8s.spec.pods import FETCH, SERVER, server_probes
 from mlk8s.spec.service import ModelService
 from mlk8s.spec.strategy import DEFAULT_SURGE, DEFAULT_UNAVAILABLE
 

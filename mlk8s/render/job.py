@@ -19,19 +19,18 @@ from mlk8s.render.common import (
     needed,
 )
 from mlk8s.render.facts import RenderFacts
-from mlk8s.render.network import network_policy
+from mlk8s.render.network import network_policy, way_to
 from mlk8s.render.pod import (
-    CREDENTIALS_DIR,
     container_security,
-    credentials_mount,
-    credentials_volume,
     empty_dir,
     env,
     pod_security,
     resources,
-    scheduling,
     tmp_mount,
 )
+from mlk8s.render.scheduling import scheduling
+from mlk8s.render.sources import Sources, sources
+from mlk8s.render.volume import claims, mount, pod_volume
 from mlk8s.spec.job import FeatureCronJob, FeatureJob
 
 SPEC_HASH = "mlk8s.dev/spec-hash"
@@ -138,8 +137,9 @@ def _around(spec: FeatureJob, facts: RenderFacts, source: str) -> list[Manifest]
         job_selector(spec.name),
         ingress=[],
         storage_endpoint=_endpoint(spec, facts),
+        egress=[way_to(host, facts) for host in dict.fromkeys(job_sources(spec).hosts)],
     )
-    return [account, config, policy]
+    return [account, config, policy, *claims(spec.volumes, _account(spec), facts.namespace, labels)]
 
 
 def _account(spec: FeatureJob) -> str:
@@ -151,7 +151,16 @@ def _image(spec: FeatureJob, facts: RenderFacts) -> str:
     return needed(spec.image or facts.pipeline_image, "a pipeline image", "image")
 
 
-def _endpoint(spec: FeatureJob, facts: RenderFacts) -> str:
+def job_sources(spec: FeatureJob) -> Sources:
+    """Return what the pod needs to read its inputs and to publish its output."""
+    read = [item.url for item in spec.inputs.values()]
+    return sources(read, spec.storage_secret, spec.inputs_ca, spec.output)
+
+
+def _endpoint(spec: FeatureJob, facts: RenderFacts) -> str | None:
+    """Return the object storage's address; None for a job that needs none."""
+    if not job_sources(spec).s3:
+        return None
     return needed(spec.storage_endpoint or facts.storage_endpoint, "the object storage", "storage_endpoint")
 
 
@@ -189,11 +198,12 @@ def _pod(spec: FeatureJob, facts: RenderFacts, source: str) -> Manifest:
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         "terminationGracePeriodSeconds": 30,
-        **scheduling(spec.gpu),
+        **scheduling(spec.scheduling, job_selector(spec.name), gpu=spec.gpu, soft_spread=False),
         "containers": [_container(spec, facts)],
         "volumes": [
             config,
-            credentials_volume(spec.storage_secret),
+            *job_sources(spec).volumes,
+            *(pod_volume(item, _account(spec)) for item in spec.volumes),
             empty_dir("tmp", spec.resources.ephemeral_storage),
         ],
     }
@@ -206,9 +216,14 @@ def _container(spec: FeatureJob, facts: RenderFacts) -> Manifest:
         "PIPELINE_ENTRY": spec.entry,
         "PIPELINE_OUTPUT": spec.output,
         "PIPELINE_PARAMETERS": json.dumps(spec.parameters, sort_keys=True),
-        "STORAGE_ENDPOINT": _endpoint(spec, facts),
-        "STORAGE_CREDENTIALS_DIR": CREDENTIALS_DIR,
+        **job_sources(spec).env,
     }
+    endpoint = _endpoint(spec, facts)
+    if endpoint is not None:
+        values["STORAGE_ENDPOINT"] = endpoint
+    if spec.inputs:
+        listed = {name: item.model_dump(mode="json") for name, item in spec.inputs.items()}
+        values["PIPELINE_INPUTS"] = json.dumps(listed, sort_keys=True)
     if spec.version is not None:
         values["PIPELINE_VERSION"] = spec.version
     # The CronJob controller ends a Job's name with its slot, in minutes since 1970.
@@ -225,7 +240,8 @@ def _container(spec: FeatureJob, facts: RenderFacts) -> Manifest:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "source", "mountPath": SOURCE_DIR, "readOnly": True},
-            credentials_mount(),
+            *job_sources(spec).mounts,
+            *(mount(item) for item in spec.volumes),
             tmp_mount(),
         ],
     }

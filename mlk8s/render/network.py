@@ -31,7 +31,7 @@ def network_policy(
         "podSelector": {"matchLabels": dict(selector)},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": ingress,
-        "egress": [*_dns(), *([_storage(storage_endpoint, facts)] if storage_endpoint else []), *egress],
+        "egress": [*_dns(), *([way_to(storage_endpoint, facts)] if storage_endpoint else []), *egress],
     }
     return manifest("networking.k8s.io/v1", "NetworkPolicy", name, facts.namespace, labels, spec=spec)
 
@@ -47,8 +47,8 @@ def _dns() -> list[Manifest]:
     return [{"to": [pods]}, {"to": [namespace_peer("kube-system")], "ports": ports}]
 
 
-def _storage(endpoint: str, facts: RenderFacts) -> Manifest:
-    """Return the egress rule that leads to the storage.
+def way_to(endpoint: str, facts: RenderFacts) -> Manifest:
+    """Return the egress rule that leads to the storage, or to a server that versions are read from.
 
     A policy names the port of the pod behind a Service, which only the platform's own storage has told us;
     of another Service in the cluster any port of its namespace is open.

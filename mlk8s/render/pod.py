@@ -45,18 +45,6 @@ def resources(spec: Resources, gpu: Gpu | None = None) -> Manifest:
     return {"requests": requests, "limits": limits}
 
 
-def scheduling(gpu: Gpu | None) -> Manifest:
-    """Return the pod fields that lead to a node with GPUs; empty without."""
-    if gpu is None:
-        return {}
-    fields: Manifest = {}
-    if gpu.node_selector:
-        fields["nodeSelector"] = dict(gpu.node_selector)
-    if gpu.tolerate:
-        fields["tolerations"] = [{"key": gpu.resource, "operator": "Exists", "effect": "NoSchedule"}]
-    return fields
-
-
 def credentials_volume(secret: str) -> Manifest:
     """Return the volume of the storage Secret; a missing key keeps the pod from starting, and says so."""
     keys = ("access-key-id", "secret-access-key")
