@@ -23,21 +23,31 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 _PUBLIC = {
     "Alerts": "mlk8s.spec.alerts",
     "Autoscale": "mlk8s.spec.autoscale",
+    "CaFile": "mlk8s.spec.urls",
     "Canary": "mlk8s.spec.canary",
     "DaemonSet": "mlk8s.spec.workload",
+    "Expression": "mlk8s.spec.scheduling",
     "ExternalName": "mlk8s.spec.route",
     "FeatureCronJob": "mlk8s.spec.job",
     "FeatureJob": "mlk8s.spec.job",
     "Gpu": "mlk8s.spec.resources",
+    "Input": "mlk8s.spec.urls",
     "LoadProfile": "mlk8s.spec.load",
     "ModelService": "mlk8s.spec.service",
+    "NodeTerm": "mlk8s.spec.scheduling",
     "PathRule": "mlk8s.spec.route",
+    "PodTerm": "mlk8s.spec.scheduling",
+    "PriorityClass": "mlk8s.spec.scheduling",
     "Resources": "mlk8s.spec.resources",
     "Route": "mlk8s.spec.route",
+    "Scheduling": "mlk8s.spec.scheduling",
     "ServiceType": "mlk8s.spec.route",
     "Slo": "mlk8s.spec.load",
+    "Spread": "mlk8s.spec.scheduling",
     "Stage": "mlk8s.spec.load",
     "StatefulSet": "mlk8s.spec.workload",
+    "Toleration": "mlk8s.spec.scheduling",
+    "Volume": "mlk8s.spec.volume",
     "Mlk8sError": "mlk8s.errors",
     "Report": "mlk8s.report",
     "Run": "mlk8s.operations.run",
@@ -63,7 +73,17 @@ if TYPE_CHECKING:
     from mlk8s.spec.route import PathRule as PathRule
     from mlk8s.spec.route import Route as Route
     from mlk8s.spec.route import ServiceType as ServiceType
+    from mlk8s.spec.scheduling import Expression as Expression
+    from mlk8s.spec.scheduling import NodeTerm as NodeTerm
+    from mlk8s.spec.scheduling import PodTerm as PodTerm
+    from mlk8s.spec.scheduling import PriorityClass as PriorityClass
+    from mlk8s.spec.scheduling import Scheduling as Scheduling
+    from mlk8s.spec.scheduling import Spread as Spread
+    from mlk8s.spec.scheduling import Toleration as Toleration
     from mlk8s.spec.service import ModelService as ModelService
+    from mlk8s.spec.urls import CaFile as CaFile
+    from mlk8s.spec.urls import Input as Input
+    from mlk8s.spec.volume import Volume as Volume
     from mlk8s.spec.workload import DaemonSet as DaemonSet
     from mlk8s.spec.workload import StatefulSet as StatefulSet
 

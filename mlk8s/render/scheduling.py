@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mlk8s.render.common import Manifest, manifest
+from mlk8s.render.common import NAME, Manifest, manifest
+from mlk8s.render.facts import RenderFacts
 from mlk8s.spec.resources import Gpu
 from mlk8s.spec.scheduling import NodeTerm, PodTerm, PriorityClass, Scheduling, Spread, Toleration
 
@@ -54,16 +55,15 @@ def scheduling(
     return fields
 
 
-def priority_class(spec: PriorityClass, labels: Mapping[str, str]) -> Manifest:
+def render_priority_class(spec: PriorityClass, facts: RenderFacts) -> list[Manifest]:  # noqa: ARG001
     """Return the PriorityClass; it belongs to no namespace."""
     fields: Manifest = {"value": spec.value, "preemptionPolicy": spec.preemption}
     if spec.global_default:
         fields["globalDefault"] = True
     if spec.description:
         fields["description"] = spec.description
-    made = manifest("scheduling.k8s.io/v1", "PriorityClass", spec.name, "", labels, **fields)
-    del made["metadata"]["namespace"]
-    return made
+    labels = {**spec.labels, NAME: spec.name}
+    return [manifest("scheduling.k8s.io/v1", "PriorityClass", spec.name, None, labels, **fields)]
 
 
 def toleration(spec: Toleration) -> Manifest:

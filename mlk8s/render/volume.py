@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mlk8s.render.common import Manifest, manifest
+from mlk8s.errors import UsageError
+from mlk8s.render.common import KEEP, NAME, Manifest, manifest
+from mlk8s.render.facts import RenderFacts
 from mlk8s.spec.volume import Volume
-
-RETAIN = "mlk8s.dev/retain"
-"""Label of a claim: `false` lets it go, and its data, with the service or job that it belongs to."""
 
 
 def claim_spec(volume: Volume) -> Manifest:
@@ -24,9 +23,24 @@ def claim_spec(volume: Volume) -> Manifest:
 
 
 def claim(volume: Volume, name: str, namespace: str, labels: Mapping[str, str]) -> Manifest:
-    """Return the PersistentVolumeClaim; `mlk8s delete` reads its label to know whether it may go."""
-    kept = {**labels, RETAIN: "true" if volume.retain else "false"}
-    return manifest("v1", "PersistentVolumeClaim", name, namespace, kept, spec=claim_spec(volume))
+    """Return the PersistentVolumeClaim; its annotation says whether it outlives what it belongs to."""
+    kept = {KEEP: "true" if volume.retain else "false"}
+    return manifest("v1", "PersistentVolumeClaim", name, namespace, labels, kept, spec=claim_spec(volume))
+
+
+def render_volume(spec: Volume, facts: RenderFacts) -> list[Manifest]:
+    """Return the claim of a volume that belongs to no service or job.
+
+    Raises:
+        UsageError: it is a claim that is there already.
+    """
+    if spec.claim is not None:
+        raise UsageError(
+            f"Volume {spec.name!r} is the claim {spec.claim!r}, which is there already",
+            expected="a volume to make: size, and no claim",
+            next_step=f"give it to a service or job: volumes=(Volume(name={spec.name!r}, claim=...),)",
+        )
+    return [claim(spec, spec.name, spec.namespace or facts.namespace, {**spec.labels, NAME: spec.name})]
 
 
 def claims(
