@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from mlk8s.assess.causes import Cause, LogSource, pod_cause
 from mlk8s.assess.observed import Object, condition, containers, is_true, place, terminating
 from mlk8s.assess.rollout import pod_step
+from mlk8s.assess.why.containers import exit_words, out_of_memory
+from mlk8s.assess.why.refusals import refused_pods
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,7 @@ def _failure(facts: JobFacts, state: Object) -> Cause:
         pod = _last(facts.pods) if facts.pods else None
         waiting = pod_cause(pod, facts.events, facts.now) if pod and not ended else None
         return Cause(
-            "Deadline",
+            "job-deadline",
             f"the Job was stopped after its deadline of {seconds} s"
             + (f"; {waiting.message}" if waiting else ""),
             place(facts.job),
@@ -101,16 +102,10 @@ def _failure(facts: JobFacts, state: Object) -> Cause:
             logs=_logs(pod) if pod and not waiting else None,
         )
     if not ended:
-        return Cause("Job", f"{reason}: {words}", place(facts.job), "see `kubectl describe job`")
+        return Cause("job-lost", f"{reason}: {words}", place(facts.job), "see `kubectl describe job`")
     cause = _end(_last(ended))
     if reason == "BackoffLimitExceeded" and len(ended) > 1:
-        return Cause(
-            cause.kind,
-            f"all {len(ended)} attempts failed; the last one: {cause.message}",
-            cause.where,
-            cause.remedy,
-            logs=cause.logs,
-        )
+        return replace(cause, message=f"all {len(ended)} attempts failed; the last one: {cause.message}")
     return cause
 
 
@@ -120,51 +115,34 @@ def _end(pod: Object) -> Cause:
         end = container.terminated
         if not end or container.done:
             continue
-        where = f"{place(pod)}, container {container.name}"
         if end.get("reason") == "OOMKilled":
-            limit = container.spec.get("resources", {}).get("limits", {}).get("memory", "no limit")
-            message = f"{container.name} was killed because it used more memory than its limit ({limit})"
-            return Cause("OutOfMemory", message, where, "raise resources.memory", logs=_logs(pod))
+            return out_of_memory(pod, container, _logs(pod, container.name))
         words = str(end.get("message") or "").strip()
         said = f": {words}" if words else ""
         return Cause(
-            "Pipeline",
-            f"{container.name} failed with exit code {end.get('exitCode')}{said}",
-            where,
-            "its last log lines say why; then run the command again",
-            logs=_logs(pod),
+            "job-failed",
+            f"{container.name} failed with {exit_words(end)}{said}",
+            f"{place(pod)}, container {container.name}",
+            "its last log lines say why: mend the function or its input, then run the command again",
+            logs=_logs(pod, container.name),
         )
     status = pod.get("status", {})
     words = f"{status.get('reason', 'failed')}: {status.get('message', '')}".rstrip(": ")
-    return Cause("Evicted", f"the pod was lost: {words}", place(pod), "see `kubectl describe nodes`")
-
-
-def refused_pods(owner: Object, events: Sequence[Object]) -> Cause | None:
-    """Return why the API server refuses the pods of a Job, StatefulSet or DaemonSet.
-
-    Only events (oldest first) tell: these have no condition for it.
-    """
-    uid = owner["metadata"].get("uid")
-    for event in reversed(events):
-        if event.get("reason") == "FailedCreate" and event.get("involvedObject", {}).get("uid") == uid:
-            words = str(event.get("message", ""))
-            kind = "Quota" if re.search("quota|maximum|minimum", words) else "Admission"
-            remedy = "ask for less, or have the namespace's limits raised"
-            return Cause(kind, f"the API server refuses its pod: {words}", place(owner), remedy)
-    return None
+    return Cause("evicted", f"the pod was lost: {words}", place(pod), "see `kubectl describe nodes`")
 
 
 def _doubtful(cause: Cause) -> Cause:
     """Return a cause as a suspicion: the next attempt may succeed."""
-    return Cause(cause.kind, cause.message, cause.where, cause.remedy, certain=False, logs=cause.logs)
+    return replace(cause, certain=False)
 
 
 def _last(pods: Sequence[Object]) -> Object:
     return max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
 
 
-def _logs(pod: Object) -> LogSource:
-    return LogSource(pod["metadata"]["name"], pod["spec"]["containers"][0]["name"], previous=False)
+def _logs(pod: Object, container: str | None = None) -> LogSource:
+    name = container or pod["spec"]["containers"][0]["name"]
+    return LogSource(pod["metadata"]["name"], name, previous=False)
 
 
 def _result(pods: Sequence[Object]) -> str:

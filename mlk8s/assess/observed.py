@@ -15,7 +15,7 @@ class Container:
     """One container of one pod as it was declared and as it was seen.
 
     Attributes:
-        init: whether it is an init container.
+        init: whether it is an init container that has to end; a native sidecar is none.
         spec: its declaration.
         status: its status; empty as long as the kubelet has not seen the pod.
     """
@@ -60,7 +60,8 @@ def containers(pod: Object) -> Iterator[Container]:
     ):
         seen = {status["name"]: status for status in pod.get("status", {}).get(statuses) or []}
         for spec in pod.get("spec", {}).get(specs) or []:
-            yield Container(spec["name"], init, spec, seen.get(spec["name"], {}))
+            ends = init and spec.get("restartPolicy") != "Always"
+            yield Container(spec["name"], ends, spec, seen.get(spec["name"], {}))
 
 
 def condition(item: Object, kind: str) -> Object:

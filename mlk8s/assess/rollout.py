@@ -9,6 +9,7 @@ from typing import Literal
 
 from mlk8s.assess.causes import TERMINATING_GRACE, Cause, first, pod_cause
 from mlk8s.assess.observed import Container, Object, age, condition, containers, is_true, place, terminating
+from mlk8s.assess.why.refusals import refusal
 
 _REVISION = "deployment.kubernetes.io/revision"
 _HASH = "pod-template-hash"
@@ -67,6 +68,10 @@ def assess_rollout(facts: RolloutFacts) -> RolloutVerdict:
     )
     new = new_replica_set(facts)
     if not observed or new is None:
+        paused = _paused(facts)
+        if observed and paused is not None:
+            words = "paused before its first pod"
+            return RolloutVerdict("failed", words, paused, 0, wanted, old_version(facts))
         return RolloutVerdict("progressing", "accepted", None, 0, wanted, old_version(facts))
     pods = new_pods(facts)
     ready = sum(is_true(pod, "Ready") for pod in pods)
@@ -82,9 +87,9 @@ def assess_rollout(facts: RolloutFacts) -> RolloutVerdict:
 
 def new_replica_set(facts: RolloutFacts) -> Object | None:
     """Return the ReplicaSet of the Deployment's current revision; None before the controller has made it."""
-    revision = facts.deployment["metadata"].get("annotations", {}).get(_REVISION)
+    current = revision(facts.deployment)
     for item in facts.replica_sets:
-        if revision and item["metadata"].get("annotations", {}).get(_REVISION) == revision:
+        if current and revision(item) == current:
             return item
     return None
 
@@ -96,9 +101,9 @@ def previous_replica_set(facts: RolloutFacts) -> Object | None:
     revision before is no place to go to.
     """
     new = new_replica_set(facts)
-    older = [item for item in facts.replica_sets if new is not None and _revision(item) < _revision(new)]
+    older = [item for item in facts.replica_sets if new is not None and revision(item) < revision(new)]
     serving = [item for item in older if int(item.get("status", {}).get("readyReplicas", 0)) > 0]
-    return max(serving or older, key=_revision, default=None)
+    return max(serving or older, key=revision, default=None)
 
 
 def new_pods(facts: RolloutFacts) -> list[Object]:
@@ -145,6 +150,9 @@ def _complete(status: Object, wanted: int) -> bool:
 
 
 def _causes(facts: RolloutFacts, new: Object, pods: Sequence[Object]) -> Iterator[Cause]:
+    paused = _paused(facts)
+    if paused is not None:
+        yield paused
     ending = any(terminating(pod) for pod in facts.pods)
     yield from _no_pods(facts, new, ending)
     for pod in pods:
@@ -159,12 +167,20 @@ def _causes(facts: RolloutFacts, new: Object, pods: Sequence[Object]) -> Iterato
         best = next((cause for cause in suspicions if cause is not None), None)
         words = f"; {best.message}" if best else ""
         yield Cause(
-            "Deadline",
+            "rollout-deadline",
             f"no progress in {seconds} s{words}",
             best.where if best else place(facts.deployment),
             best.remedy if best else "see the pods: `kubectl describe pods`",
             logs=best.logs if best else None,
         )
+
+
+def _paused(facts: RolloutFacts) -> Cause | None:
+    if not facts.deployment["spec"].get("paused"):
+        return None
+    name = facts.deployment["metadata"].get("name")
+    remedy = f"`mlk8s rollout resume {name}` lets it go on"
+    return Cause("rollout-paused", "its rollout is paused: no pod changes", place(facts.deployment), remedy)
 
 
 def _no_pods(facts: RolloutFacts, new: Object, ending: bool) -> Iterator[Cause]:
@@ -176,19 +192,8 @@ def _no_pods(facts: RolloutFacts, new: Object, ending: bool) -> Iterator[Cause]:
         words = str(state.get("message", ""))
         grace = TERMINATING_GRACE if ending else _REPLICA_GRACE
         certain = age(state.get("lastTransitionTime"), facts.now) >= grace
-        kind, remedy = _refusal(words)
-        yield Cause(kind, f"the API server refuses its pods: {words}", place(item), remedy, certain)
+        yield refusal(words, item, certain=certain)
         return
-
-
-def _refusal(words: str) -> tuple[str, str]:
-    if "exceeded quota" in words:
-        return "Quota", "ask for less, or have the quota raised: `kubectl describe resourcequota`"
-    if "violates PodSecurity" in words:
-        return "Admission", "the namespace's Pod Security level forbids the pod; see its labels"
-    if "limits.memory" in words or "LimitRange" in words or "per Container" in words:
-        return "Quota", "stay within the namespace's LimitRange: `kubectl describe limitrange`"
-    return "Admission", "the message names who refused; change the spec, or ask them"
 
 
 def _summary(facts: RolloutFacts, pods: Sequence[Object], ready: int, wanted: int) -> str:
@@ -225,7 +230,8 @@ def _state(container: Container) -> str:
     return "waits" if reason in ("", "PodInitializing", "ContainerCreating") else reason
 
 
-def _revision(item: Object) -> int:
+def revision(item: Object) -> int:
+    """Return the revision that a Deployment or ReplicaSet got from the controller; 0 where it has none."""
     return int(item["metadata"].get("annotations", {}).get(_REVISION, 0))
 
 

@@ -18,7 +18,7 @@ def matches(selector: Object, labels: Mapping[str, str]) -> bool:
 
 def expression(item: Object, labels: Mapping[str, str]) -> bool:
     """Return whether labels satisfy one expression of a label selector or of a node selector."""
-    key, operator, values = item["key"], item["operator"], item.get("values") or ()
+    key, operator, values = item["key"], item["operator"], item.get("values") or []
     if operator == "In":
         return labels.get(key) in values
     if operator == "NotIn":

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Literal
 
 from mlk8s.assess.causes import Cause, first, pod_cause
-from mlk8s.assess.job import refused_pods
 from mlk8s.assess.observed import Object, is_true, terminating
 from mlk8s.assess.rollout import pod_step
+from mlk8s.assess.why.refusals import refused_pods
 
 _REVISION = "controller-revision-hash"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from mlk8s.assess.causes import Cause
@@ -219,7 +220,7 @@ def _rollout_failed(
     if verdict.old:
         what += f"\n  {verdict.old}, still serves"
         undo = undo or f"`mlk8s undo {name}` goes back to it"
-        cause = Cause(cause.kind, cause.message, cause.where, f"{cause.remedy}; {undo}", logs=cause.logs)
+        cause = replace(cause, remedy=f"{cause.remedy}; {undo}")
     return _failed(cluster, namespace, what, cause)
 
 

@@ -25,10 +25,10 @@ FAILED = {
     "unschedulable": ("Unschedulable", r"0/1 nodes are available: 1 Insufficient nvidia\.com/gpu"),
     "quota": ("Quota", r"exceeded quota: small, requested: requests\.cpu=250m"),
     "pod-security": ("Admission", r"violates PodSecurity"),
-    "missing-secret": ("Mount", r'secret "absent" not found'),
+    "missing-secret": ("Config", r'secret "absent" not found'),
     "missing-config": ("Config", r'configmap "absent" not found'),
-    "startup-probe": ("Probe", r"startup probe fails: .*connection refused"),
-    "readiness-probe": ("Probe", r"readiness probe fails: HTTP probe failed with statuscode: 503"),
+    "startup-probe": ("Probe", r"startup probe \(.+\) fails: .*connection refused"),
+    "readiness-probe": ("Probe", r"readiness probe \(.+\) fails: HTTP probe failed with statuscode: 503"),
     "old-serves": ("ImagePull", r"absent:1 cannot be pulled"),
 }
 
@@ -121,7 +121,7 @@ def test_a_progress_deadline_names_the_best_suspicion() -> None:
     verdict = assess_rollout(rollout("startup-probe", earlier=60, deployment=found["deployment"]))
     assert verdict.cause is not None
     assert verdict.cause.kind == "Deadline"
-    assert "no progress in 63 s; server runs but its startup probe fails" in verdict.cause.message
+    assert "no progress in 63 s; server runs but its startup probe (GET " in verdict.cause.message
 
 
 @pytest.mark.parametrize(
