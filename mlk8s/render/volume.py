@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mlk8s.errors import UsageError
-from mlk8s.render.common import KEEP, NAME, Manifest, manifest
+from mlk8s.render.common import NAME, Manifest, manifest
 from mlk8s.render.facts import RenderFacts
 from mlk8s.spec.volume import Volume
+
+RETAIN = "mlk8s.dev/retain"
+"""Label of a claim: `true` keeps it, and its data, when the service or job that it belongs to is deleted."""
 
 
 def claim_spec(volume: Volume) -> Manifest:
@@ -23,9 +26,9 @@ def claim_spec(volume: Volume) -> Manifest:
 
 
 def claim(volume: Volume, name: str, namespace: str, labels: Mapping[str, str]) -> Manifest:
-    """Return the PersistentVolumeClaim; its annotation says whether it outlives what it belongs to."""
-    kept = {KEEP: "true" if volume.retain else "false"}
-    return manifest("v1", "PersistentVolumeClaim", name, namespace, labels, kept, spec=claim_spec(volume))
+    """Return the PersistentVolumeClaim; a label says whether it outlives what it belongs to."""
+    kept = {**labels, RETAIN: "true" if volume.retain else "false"}
+    return manifest("v1", "PersistentVolumeClaim", name, namespace, kept, spec=claim_spec(volume))
 
 
 def render_volume(spec: Volume, facts: RenderFacts) -> list[Manifest]:
