@@ -18,7 +18,7 @@ from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.canary_look import KINDS, look, ready_pods, rule_name, selector
 from mlk8s.operations.canary_observe import FOLLOWS, Observer
 from mlk8s.operations.deploy import release
-from mlk8s.operations.facts import render_facts
+from mlk8s.operations.facts import facts_for
 from mlk8s.operations.lease import OperatorLease
 from mlk8s.operations.model import with_digest
 from mlk8s.operations.waiting import wait_rollout
@@ -51,7 +51,6 @@ class CanaryWork:
         self.lease, self.say = lease, say
         self.deployment = cluster.get("Deployment", name, namespace)
         self.record = canary_state.read(self.deployment)
-        self.facts = render_facts(platform, namespace)
         spec = stored_spec(self.deployment)
         if spec is None:
             raise Conflict(
@@ -61,6 +60,7 @@ class CanaryWork:
                 next_step="deploy it with mlk8s, or choose a service that `mlk8s services` lists",
             )
         self.stable: ModelService = spec
+        self.facts = facts_for(cluster, platform, spec, namespace)
         self.rule = traffic_rule(spec)
 
     # --- what must hold ------------------------------------------------------------------------------

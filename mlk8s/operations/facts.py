@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
+from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
+from mlk8s.operations.secrets import secret_versions
 from mlk8s.render.facts import RenderFacts
+from mlk8s.spec.base import Spec
+from mlk8s.spec.configuration import referenced_secrets
 
 
 def render_facts(platform: Platform, namespace: str) -> RenderFacts:
@@ -22,6 +27,12 @@ def render_facts(platform: Platform, namespace: str) -> RenderFacts:
         ingress_url=platform.ingress_url,
         ingress_https_url=platform.ingress_https_url,
     )
+
+
+def facts_for(cluster: Cluster, platform: Platform, spec: Spec, namespace: str) -> RenderFacts:
+    """Return the facts for one spec's manifests, with the versions of the Secrets that it refers to."""
+    versions = secret_versions(cluster, namespace, referenced_secrets(spec))
+    return replace(render_facts(platform, namespace), secret_versions=versions)
 
 
 def _namespace_of(endpoint: str | None) -> str | None:

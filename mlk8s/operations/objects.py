@@ -11,12 +11,14 @@ from mlk8s.clients.kinds import BUILT_IN
 from mlk8s.clients.platform import Platform
 from mlk8s.errors import Forbidden, NotFound, UsageError
 from mlk8s.operations.apply import apply_all, refuse_foreign
-from mlk8s.operations.facts import render_facts
+from mlk8s.operations.facts import facts_for
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
 from mlk8s.operations.ready import READS, wait_ready
+from mlk8s.operations.secrets import require_secrets
 from mlk8s.render.bundle import ORDER, apply_order
-from mlk8s.render.common import KEEP, KIND, MANAGED_BY, MANAGER, NAME, Manifest
+from mlk8s.render.common import KIND, MANAGED_BY, MANAGER, NAME, Manifest
 from mlk8s.render.objects import kind_name, kinds, render
+from mlk8s.render.volume import RETAIN
 from mlk8s.spec.base import Spec
 
 Say = Callable[[str], None]
@@ -45,7 +47,8 @@ def planned_objects(cluster: Cluster, platform: Platform, spec: Spec) -> list[Ma
     Raises:
         UsageError: the kind cannot be applied, or something it needs is named nowhere.
     """
-    return render(spec, render_facts(platform, _namespace(spec, cluster)))
+    namespace = _namespace(spec, cluster)
+    return render(spec, facts_for(cluster, platform, spec, namespace))
 
 
 def apply_spec(
@@ -77,6 +80,7 @@ def apply_spec(
     home = min(places, default=cluster.namespace)
     built_in = [item["kind"] for item in manifests if item["kind"] in BUILT_IN]
     require_permissions(cluster, home, built_in, [read for kind in built_in for read in READS.get(kind, ())])
+    require_secrets(cluster, home, spec)
     secret = getattr(spec, "storage_secret", None)
     if secret is not None and require_storage_secret(cluster, home, secret):
         say(f"{name}: storage credentials copied into namespace {home}")
@@ -200,7 +204,7 @@ def _delete(cluster: Cluster, name: str, found: Sequence[Manifest], say: Say) ->
     for item in reversed(apply_order(list(found))):
         metadata = item["metadata"]
         place = f"{item['kind']} {metadata['name']}"
-        if (metadata.get("annotations") or {}).get(KEEP) == "true":
+        if (metadata.get("labels") or {}).get(RETAIN) == "true":
             say(f"{name}: {place} is kept, as its spec says")
         elif cluster.delete(
             f"{item['apiVersion']}/{item['kind']}", metadata["name"], metadata.get("namespace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from mlk8s.render.common import COMPONENT, INSTANCE, MANAGED_BY, MANAGER, NAME, Manifest, manifest
+from mlk8s.render.configuration import secrets_annotation
 from mlk8s.render.container import container, container_configs, container_volumes, sidecar
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.network import namespace_peer, network_policy
@@ -29,7 +30,7 @@ def render_stateful_set(spec: StatefulSet, facts: RenderFacts) -> list[Manifest]
         "podManagementPolicy": spec.pod_management,
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": spec.partition}},
         "selector": {"matchLabels": selector},
-        "template": pod_template(spec),
+        "template": pod_template(spec, facts),
     }
     if spec.storage:
         body["persistentVolumeClaimRetentionPolicy"] = {
@@ -69,7 +70,7 @@ def render_daemon_set(spec: DaemonSet, facts: RenderFacts) -> list[Manifest]:
             "rollingUpdate": {"maxUnavailable": spec.max_unavailable, "maxSurge": 0},
         },
         "selector": {"matchLabels": workload_selector(spec)},
-        "template": pod_template(spec),
+        "template": pod_template(spec, facts),
     }
     return [
         *workload_surroundings(spec, facts),
@@ -113,7 +114,7 @@ def workload_surroundings(
     ]
 
 
-def pod_template(spec: Workload) -> Manifest:
+def pod_template(spec: Workload, facts: RenderFacts) -> Manifest:
     """Return the pods' template; it passes the Pod Security Standard `restricted`."""
     stateful = isinstance(spec, StatefulSet)
     body: Manifest = {
@@ -136,7 +137,11 @@ def pod_template(spec: Workload) -> Manifest:
     volumes = container_volumes(spec.every_container, spec.name)
     if volumes:
         body["volumes"] = volumes
-    return {"metadata": {"labels": workload_labels(spec)}, "spec": body}
+    metadata: Manifest = {"labels": workload_labels(spec)}
+    annotations = secrets_annotation(spec.every_container, facts.secret_versions)
+    if annotations:
+        metadata["annotations"] = annotations
+    return {"metadata": metadata, "spec": body}
 
 
 def _unclaimed_mounts(spec: StatefulSet) -> list[Manifest]:

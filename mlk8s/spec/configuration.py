@@ -154,3 +154,18 @@ class Configuration(Spec):
             name, _, key = reference.partition("/")
             found.setdefault(name, set()).add(key)
         return found
+
+
+def referenced_secrets(spec: Spec) -> dict[str, set[str]]:
+    """Return the keys of each Secret that a spec and the specs inside it refer to, by the Secret's name."""
+    found: dict[str, set[str]] = {}
+    inner = [
+        item for value in dict(spec).values() for item in (value if isinstance(value, tuple) else (value,))
+    ]
+    parts = [referenced_secrets(item) for item in inner if isinstance(item, Spec)]
+    if isinstance(spec, Configuration):
+        parts.append(spec.secrets())
+    for part in parts:
+        for name, keys in part.items():
+            found.setdefault(name, set()).update(keys)
+    return found

@@ -1,0 +1,135 @@
+"""Secrets that pods refer to: checked before a deploy, made from values that never stand in a spec."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from mlk8s.clients.cluster import Cluster
+from mlk8s.errors import Forbidden, NotFound, UsageError
+from mlk8s.operations.apply import refuse_foreign
+from mlk8s.render.common import MANAGED_BY, MANAGER, NAME, Manifest
+from mlk8s.spec.base import Spec
+from mlk8s.spec.configuration import referenced_secrets, secret_key
+from mlk8s.spec.volume import dns_subdomain
+
+Say = Callable[[str], None]
+Value = bytes | str | Path
+
+_LIMIT = 1_048_576  # bytes of data; https://kubernetes.io/docs/concepts/configuration/secret/
+
+
+def secret_versions(cluster: Cluster, namespace: str, names: Iterable[str]) -> dict[str, str]:
+    """Return what changes with each Secret's content: its uid and resourceVersion, nothing of the content.
+
+    A hash of the content would let everybody who reads the Deployment try out short secrets. A Secret that is
+    not there, or may not be read, is left out.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        try:
+            item = cluster.find("Secret", name, namespace)
+        except Forbidden:
+            continue
+        if item is not None:
+            found[name] = f"{item['metadata']['uid']}/{item['metadata']['resourceVersion']}"
+    return found
+
+
+def require_secrets(cluster: Cluster, namespace: str, spec: Spec) -> None:
+    """Check that every Secret that a spec refers to is there and has the keys.
+
+    Raises:
+        NotFound: one is not, or lacks a key; names the keys that it has, never a value.
+    """
+    for name, keys in referenced_secrets(spec).items():
+        try:
+            found = cluster.find("Secret", name, namespace)
+        except Forbidden:
+            continue  # the pod tells, if it is not there
+        there = sorted((found or {}).get("data") or {})
+        lacking = sorted(keys - set(there))
+        if found is not None and not lacking:
+            continue
+        if found is None:
+            what, expected = f"Secret {name!r} is not there", _others(cluster, namespace)
+        else:
+            what = f"Secret {name!r} has no key {' and no key '.join(map(repr, lacking))}"
+            expected = f"one of its keys: {', '.join(there)}" if there else "a Secret with keys; it has none"
+        raise NotFound(
+            what,
+            where=f"namespace {namespace!r}",
+            expected=expected,
+            next_step=f"`mlk8s secret create {name} -n {namespace} --from-file "
+            f"{lacking[0] if lacking else 'KEY'}=FILE`",
+        )
+
+
+def _others(cluster: Cluster, namespace: str) -> str | None:
+    try:
+        names = [item["metadata"]["name"] for item in cluster.list("Secret", namespace)]
+    except Forbidden:
+        return None
+    return f"one of: {', '.join(names)}" if names else "a Secret; the namespace has none"
+
+
+def create_secret(
+    cluster: Cluster, namespace: str, name: str, data: Mapping[str, Value], *, say: Say = print
+) -> None:
+    """Make or replace a Secret; its values are sent to the API server and shown nowhere.
+
+    Args:
+        data: by key: bytes, text, or a Path whose bytes are read.
+
+    Raises:
+        UsageError: a name or key that Kubernetes does not take, no data, too much, or no such file.
+        Conflict: a Secret of that name is somebody else's.
+    """
+    values = {key: _bytes(key, value) for key, value in data.items()}
+    try:
+        dns_subdomain(name)
+        for key in values:
+            secret_key(key)
+    except ValueError as error:
+        raise UsageError(str(error), where=f"Secret {name!r}") from None
+    size = sum(len(value) for value in values.values())
+    if not values or size > _LIMIT:
+        raise UsageError(
+            f"the Secret has {len(values)} keys and {size} bytes",
+            where=f"Secret {name!r}",
+            expected=f"at least one key, and at most {_LIMIT} bytes",
+        )
+    manifest: Manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": {"name": name, "namespace": namespace, "labels": {MANAGED_BY: MANAGER, NAME: name}},
+        "data": {key: base64.b64encode(value).decode() for key, value in values.items()},
+    }
+    refuse_foreign(cluster, [manifest])
+    live = cluster.find("Secret", name, namespace)
+    after = cluster.apply(manifest)
+    if live is None:
+        say(f"Secret {namespace}/{name} made, keys: {', '.join(values)}")
+    elif live["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]:
+        say(f"Secret {namespace}/{name} unchanged")
+    else:
+        say(f"Secret {namespace}/{name} replaced, keys: {', '.join(values)}; a deploy gives it to the pods")
+
+
+def _bytes(key: str, value: Value) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, Path):
+        try:
+            return value.read_bytes()
+        except OSError as error:
+            raise UsageError(
+                f"cannot read the file of key {key!r}: {error.strerror}", where=str(value)
+            ) from None
+    raise UsageError(
+        f"the value of key {key!r} is of type {type(value).__name__}", expected="bytes, str or Path"
+    )
