@@ -19,12 +19,15 @@
     └── LoadTestError              1   a load test did not run to its end
 
 A message has up to four parts: what was found, where, what was expected, and the next step.
-`str()` joins them, one line each, so that a terminal, a notebook and a log show the same text.
+`str()` joins them, one line each, so that a terminal, a notebook and a log show the same text; what looks
+like a secret in them is replaced.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
+
+from mlk8s.secrecy import redact
 
 
 class Mlk8sError(Exception):
@@ -47,10 +50,11 @@ class Mlk8sError(Exception):
         expected: str | None = None,
         next_step: str | None = None,
     ) -> None:
-        super().__init__(what)
-        self.what = what
-        self.where = where
-        self.expected = expected
+        # What others say is in here, too: the API server's words, the last lines of a pod's log.
+        super().__init__(redact(what))
+        self.what = redact(what)
+        self.where = redact(where) if where else where
+        self.expected = redact(expected) if expected else expected
         self.next_step = next_step
 
     def __str__(self) -> str:

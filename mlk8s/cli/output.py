@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from mlk8s.errors import Mlk8sError
+from mlk8s.secrecy import redact
 
 
 def coloured(stream: TextIO) -> bool:
@@ -17,7 +18,7 @@ def coloured(stream: TextIO) -> bool:
 
 def say(line: str) -> None:
     """Show one line of progress on stderr, at once."""
-    print(line, file=sys.stderr, flush=True)
+    print(redact(line), file=sys.stderr, flush=True)
 
 
 def warn(line: str) -> None:

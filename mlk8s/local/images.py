@@ -113,24 +113,51 @@ def static_image(name: str, binary: Path) -> Image:
 
 
 def _python_image(name: str) -> Image:
+    parts = python_parts(name)
+    key = text_digest(*(part.key for part in parts.layers))
+    return _image(name, key, lambda _work: [kept_layer(part) for part in parts.layers], parts.config)
+
+
+@dataclass(frozen=True)
+class LayerRecipe:
+    """A layer that is made where the cache lacks it; `key` is the digest of all that goes into it."""
+
+    key: str
+    entries: Callable[[Path], Iterable[Entry]]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class PythonParts:
+    """What an image of Debian's Python is made of, from what seldom changes to what often does."""
+
+    layers: list[LayerRecipe]
+    config: Config
+
+
+def python_parts(name: str) -> PythonParts:
+    """The layers of a Python image: `python` is Debian alone, `server` and `pipeline` have wheels and rooms.
+
+    Raises:
+        LocalClusterError: the base cannot be had.
+    """
     root = baseimage.base_root()
-    requirements = (Path(__file__).parent / "requirements" / f"{name}.txt").read_text()
-    files = _app_files(name)
-    keys = (
-        text_digest(_RECIPE, root.name),
-        text_digest(_RECIPE, root.name, requirements, architecture()),
-        text_digest(_RECIPE, root.name, *itertools.chain.from_iterable(files.items())),
-    )
-
-    def layers(work: Path) -> list[Layer]:
-        return [
-            _kept_layer(keys[0], lambda: folder_entries(root)),
-            _kept_layer(keys[1], lambda: _library_entries(root, requirements, work)),
-            _kept_layer(keys[2], lambda: _app_entries(root, files, work)),
+    layers = [
+        LayerRecipe(text_digest(_RECIPE, root.name), lambda _work: folder_entries(root), "Debian and Python")
+    ]
+    if name in _ROOMS:
+        requirements = (Path(__file__).parent / "requirements" / f"{name}.txt").read_text()
+        files = _app_files(name)
+        layers += [
+            library_layer(root, requirements, f"/{_PACKAGES}", f"wheels of mlk8s.{name}"),
+            LayerRecipe(
+                text_digest(_RECIPE, root.name, *itertools.chain.from_iterable(files.items())),
+                lambda work: _app_entries(root, files, work),
+                f"mlk8s.{name}",
+            ),
         ]
-
     config = Config(
-        _COMMANDS[name],
+        _COMMANDS.get(name, ("python3",)),
         user=f"{baseimage.USER}:{baseimage.USER}",
         # No bytecode is written: all of it is there already, and the root is read-only.
         environment={
@@ -143,24 +170,30 @@ def _python_image(name: str) -> Image:
         },
         working_dir=f"/{_APP}",
     )
-    return _image(name, text_digest(*keys), layers, config)
+    return PythonParts(layers, config)
 
 
-def _library_entries(root: Path, requirements: str, work: Path) -> list[Entry]:
-    """The wheels' importable files, byte-compiled."""
-    folder = work / _PACKAGES
+def library_layer(root: Path | None, requirements: str, folder: str, title: str) -> LayerRecipe:
+    """The importable files of pinned wheels in `folder`, byte-compiled by the Python of the base `root`."""
+    key = text_digest(_RECIPE, root.name if root else "", requirements, architecture(), folder)
+    return LayerRecipe(key, lambda work: _library_entries(root, requirements, folder, work), title)
+
+
+def _library_entries(root: Path | None, requirements: str, inside: str, work: Path) -> list[Entry]:
+    folder = work / inside.strip("/")
     for wheel in wheels.download(requirements, architecture()):
         for file in wheels.unpack(wheel, folder):
             file.chmod(0o644)
     wheels.forget(requirements, architecture())
-    baseimage.compile_python(root, work, [folder])
-    return folder_entries(folder, f"/{_PACKAGES}")
+    if root is not None:
+        baseimage.compile_python(root, work, [folder])
+    return folder_entries(folder, inside)
 
 
 def _app_files(name: str) -> dict[str, str]:
     """The text of each of mlk8s's own files that the image needs, by its path below the package."""
     package = Path(__file__).parent.parent
-    files = [package / "__init__.py", package / "errors.py", package / "series.py"]
+    files = [package / "__init__.py", package / "errors.py", package / "secrecy.py", package / "series.py"]
     for room in _ROOMS[name]:
         files += (package / room).rglob("*.py")
     return {path.relative_to(package).as_posix(): path.read_text() for path in sorted(files) if path.exists()}
@@ -176,14 +209,14 @@ def _app_entries(root: Path, files: Mapping[str, str], work: Path) -> list[Entry
     return folder_entries(folder, f"/{_APP}")
 
 
-def _kept_layer(key: str, entries: Callable[[], Iterable[Entry]]) -> Layer:
-    """The layer made from the input that `key` is the digest of, kept in the cache under its own digest."""
-    folder = cache_dir() / "images" / "layers" / key[:32]
+def kept_layer(recipe: LayerRecipe) -> Layer:
+    """The layer of a recipe, from the cache or made now; it is kept under its own digest."""
+    folder = cache_dir() / "images" / "layers" / recipe.key[:32]
     with locked(folder.with_suffix(".lock")):
         if not folder.exists():
-            with made_whole(folder) as unfinished:
+            with made_whole(folder) as unfinished, tempfile.TemporaryDirectory(dir=folder.parent) as work:
                 unfinished.mkdir()
-                layer = write_layer(unfinished / "layer.tar", entries())
+                layer = write_layer(unfinished / "layer.tar", recipe.entries(Path(work)))
                 layer.path.rename(unfinished / f"{layer.digest}.tar")
             _remove_unused(folder.parent)
         folder.touch()

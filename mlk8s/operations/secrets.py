@@ -127,9 +127,7 @@ def _bytes(key: str, value: Value) -> bytes:
         try:
             return value.read_bytes()
         except OSError as error:
-            raise UsageError(
-                f"cannot read the file of key {key!r}: {error.strerror}", where=str(value)
-            ) from None
-    raise UsageError(
-        f"the value of key {key!r} is of type {type(value).__name__}", expected="bytes, str or Path"
-    )
+            what = f"cannot read the file of key {key!r}: {error.strerror}"
+            raise UsageError(what, where=str(value)) from None
+    what = f"the value of key {key!r} is of type {type(value).__name__}"
+    raise UsageError(what, expected="bytes, str or Path")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlk8s.errors import SpecError
-from mlk8s.spec.secrecy import plain_secrets, redact
+from mlk8s.secrecy import plain_secrets, redact
 
 
 class Spec(BaseModel):

@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import AfterValidator, model_validator
 from pydantic_core import PydanticCustomError
 
+from mlk8s.secrecy import secret_name
 from mlk8s.spec.base import Spec
-from mlk8s.spec.secrecy import secret_name
 from mlk8s.spec.volume import dns_subdomain
 
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -159,10 +159,8 @@ class Configuration(Spec):
 def referenced_secrets(spec: Spec) -> dict[str, set[str]]:
     """Return the keys of each Secret that a spec and the specs inside it refer to, by the Secret's name."""
     found: dict[str, set[str]] = {}
-    inner = [
-        item for value in dict(spec).values() for item in (value if isinstance(value, tuple) else (value,))
-    ]
-    parts = [referenced_secrets(item) for item in inner if isinstance(item, Spec)]
+    values = [item if isinstance(item, tuple) else (item,) for _, item in spec]
+    parts = [referenced_secrets(item) for group in values for item in group if isinstance(item, Spec)]
     if isinstance(spec, Configuration):
         parts.append(spec.secrets())
     for part in parts:
