@@ -60,7 +60,7 @@ def lint(
     for rule in by_scope["set"]:
         found += [_finding(rule, obj, keys, sentence) for obj, keys, sentence in rule.check(bundle)]
     kept = list(apply(found, bundle.objects, waivers))
-    return sorted(kept, key=lambda item: (item.index, item.severity, item.rule, item.path))
+    return sorted(kept, key=lambda item: (item.place, item.severity, item.rule, item.path))
 
 
 def _each(obj: Obj, by_scope: dict[str, list[Rule]]) -> Iterator[Finding]:

@@ -99,6 +99,6 @@ def _schedule(obj: Obj) -> Found:
 )  # fmt: skip
 def _indexed(obj: Obj) -> Found:
     keys = ("spec",) if obj.kind == "Job" else _TEMPLATE
-    if obj.kind in ("Job", "CronJob") and mapping(obj.body, *keys).get("completionMode") == "Indexed":
-        if number(obj.body, *keys, "completions") is None:
-            yield (*keys, "completions"), "an indexed Job without completions: the API server refuses it"
+    indexed = mapping(obj.body, *keys).get("completionMode") == "Indexed"
+    if obj.kind in ("Job", "CronJob") and indexed and number(obj.body, *keys, "completions") is None:
+        yield (*keys, "completions"), "an indexed Job without completions: the API server refuses it"

@@ -24,7 +24,7 @@ class Finding(NamedTuple):
         path: the field, such as spec.template.spec.containers[0].image.
         sentence: what was found.
         fix: what to do.
-        index: place of the object in the list that was checked.
+        place: place of the object in the list that was checked.
         keys: the path as keys, to find its line.
     """
 
@@ -34,7 +34,7 @@ class Finding(NamedTuple):
     path: str
     sentence: str
     fix: str
-    index: int = 0
+    place: int = 0
     keys: Keys = ()
 
 

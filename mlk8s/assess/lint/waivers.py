@@ -73,8 +73,8 @@ def apply(findings: Iterable[Finding], objects: list[Obj], waivers: Iterable[Wai
         if fault:
             yield Finding("waiver", "error", item.source, item.rule, *fault)
     for finding in findings:
-        if finding.rule in own[finding.index][0]:
-            used.add((finding.index, finding.rule))
+        if finding.rule in own[finding.place][0]:
+            used.add((finding.place, finding.rule))
             continue
         matching = [
             i for i, (item, pattern) in enumerate(files)
