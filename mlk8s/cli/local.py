@@ -48,7 +48,7 @@ def up(
             metavar="PORT",
             min=1024,
             max=65534,
-            help="Port of 127.0.0.1 for the Ingress; S3 gets the next one.",
+            help="Port of 127.0.0.1 for the Ingress; the next two are S3 and HTTPS.",
         ),
     ] = 8080,
     egress: Annotated[bool, typer.Option("--egress", help="Give pods a way out of this machine.")] = False,
@@ -78,6 +78,7 @@ def up(
                 ("cluster", f"{made.name} (context {made.context})"),
                 ("kubeconfig", made.kubeconfig),
                 ("ingress", made.ingress_url),
+                ("HTTPS", made.ingress_https_url),
                 ("S3", made.s3_url),
             ]
         )
@@ -163,6 +164,7 @@ def _values(item: Status) -> dict[str, Any]:
         "name": local.name, "driver": "native", "running": item.running, "state": state,
         "version": item.version or None, "memory_bytes": item.memory, "context": local.context,
         "kubeconfig": str(local.kubeconfig), "ingress_url": local.ingress_url, "s3_url": local.s3_url,
+        "ingress_https_url": local.ingress_https_url,
         "components": [
             {"name": part.name, "pid": part.pid, "rss_bytes": part.rss, "uptime_seconds": part.uptime}
             for part in item.components
@@ -190,6 +192,7 @@ def _outside(name: str) -> dict[str, Any]:
     except Mlk8sError as error:
         return values | {"state": error.what}
     urls = {"ingress_url": platform.ingress_url, "s3_url": platform.s3_endpoint_outside}
+    urls["ingress_https_url"] = platform.ingress_https_url
     return values | urls | {"running": True, "state": "running"}
 
 
@@ -219,6 +222,7 @@ def _one(item: dict[str, Any]) -> str:
             ("context", item.get("context")),
             ("kubeconfig", item["kubeconfig"]),
             ("ingress", item.get("ingress_url")),
+            ("HTTPS", item.get("ingress_https_url")),
             ("S3", item.get("s3_url")),
         ]
     )

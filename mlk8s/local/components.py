@@ -207,6 +207,7 @@ def workers(cluster: Cluster, layout: Layout, programs: Programs) -> tuple[Compo
                 f"--node={cluster.node_name}",
                 f"--volumes={layout.volumes}",
                 f"--gpus={cluster.gpus}",
+                f"--balancer={cluster.balancer_network}",
             ),
             # its own code too: a newer mlk8s brings a newer agent
             files=(

@@ -20,6 +20,8 @@ from mlk8s.local.handle import Local
 from mlk8s.local.progress import SILENT, Progress
 
 NAMES = ("native", "kind", "k3d", "minikube")
+_NODE_PORTS = (network.WEB_NODE_PORT, network.S3_NODE_PORT, network.TLS_NODE_PORT)
+"""Of the platform; on 127.0.0.1 they are PORT and the two after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,7 @@ class Outside:
     kubeconfig: Path
     ingress_url: str
     s3_url: str
+    ingress_https_url: str
 
 
 def choose(driver: str = "auto") -> str:
@@ -133,26 +136,27 @@ def down(name: str = "mlk8s", *, purge: bool = False, progress: Progress = SILEN
 
 
 def create_command(driver: str, name: str, port: int) -> list[str]:
-    """The command that makes a cluster with both ports on 127.0.0.1; kind reads `kind_config` on stdin."""
+    """The command that makes a cluster with its ports on 127.0.0.1; kind reads `kind_config` on stdin."""
     if driver == "kind":
         return ["kind", "create", "cluster", "--name", name, "--config", "-", "--wait", "120s"]
     if driver == "k3d":
         disable = ["--k3s-arg", "--disable=traefik@server:0"]
-        ports = [f"127.0.0.1:{port}:{network.WEB_NODE_PORT}@server:0"]
-        ports.append(f"127.0.0.1:{port + 1}:{network.S3_NODE_PORT}@server:0")
+        ports = [
+            f"127.0.0.1:{outside}:{inside}@server:0" for outside, inside in enumerate(_NODE_PORTS, start=port)
+        ]
         mapped = [word for item in ports for word in ("--port", item)]
         return ["k3d", "cluster", "create", name, *mapped, *disable, "--wait"]
-    ports_option = (
-        f"--ports=127.0.0.1:{port}:{network.WEB_NODE_PORT},127.0.0.1:{port + 1}:{network.S3_NODE_PORT}"
+    pairs = ",".join(
+        f"127.0.0.1:{outside}:{inside}" for outside, inside in enumerate(_NODE_PORTS, start=port)
     )
-    return ["minikube", "start", "--profile", name, "--driver=docker", ports_option]
+    return ["minikube", "start", "--profile", name, "--driver=docker", f"--ports={pairs}"]
 
 
 def kind_config(port: int) -> str:
-    """kind's configuration: one node, both node ports mapped to 127.0.0.1."""
+    """kind's configuration: one node, its node ports mapped to 127.0.0.1."""
     mappings = "".join(
         f'      - {{containerPort: {inside}, hostPort: {outside}, listenAddress: "127.0.0.1"}}\n'
-        for inside, outside in ((network.WEB_NODE_PORT, port), (network.S3_NODE_PORT, port + 1))
+        for outside, inside in enumerate(_NODE_PORTS, start=port)
     )
     return (
         "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n"
@@ -188,9 +192,10 @@ def _up_outside(driver: str, name: str, port: int, progress: Progress) -> Outsid
         kubeconfig=directory / "kubeconfig",
         ingress_url=f"http://127.0.0.1:{port}",
         s3_url=f"http://127.0.0.1:{port + 1}",
+        ingress_https_url=f"https://127.0.0.1:{port + 2}",
     )
     if not made.kubeconfig.exists():
-        network.check_ports((port, port + 1))
+        network.check_ports((port, port + 1, port + 2))
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "driver").write_text(f"{driver}\n")
         with progress.step(f"Make the {driver} cluster '{name}'"):
@@ -220,6 +225,7 @@ def _install_platform(made: Outside, progress: Progress) -> None:
     offer = Platform(
         installed=True,
         ingress_url=made.ingress_url,
+        ingress_https_url=made.ingress_https_url,
         ingress_class="nginx",
         gateway=f"{NAMESPACE}/traefik",
         s3_endpoint=f"http://seaweedfs.{NAMESPACE}.svc:8333",

@@ -37,6 +37,10 @@ class Local:
         return f"http://127.0.0.1:{self.cluster.ports[0]}"
 
     @property
+    def ingress_https_url(self) -> str:
+        return f"https://127.0.0.1:{self.cluster.ports[2]}"
+
+    @property
     def s3_url(self) -> str:
         return f"http://127.0.0.1:{self.cluster.ports[1]}"
 

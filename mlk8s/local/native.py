@@ -35,7 +35,7 @@ def up(
 
     Args:
         name: of the cluster, a DNS label of at most 40 characters.
-        port: of 127.0.0.1, for the Ingress; S3 gets the next one.
+        port: of 127.0.0.1, for the Ingress; S3 gets the next one, HTTPS the one after it.
         egress: give pods a way out of the machine.
         gpus: simulated GPUs that the node advertises.
         progress: where steps are shown.
@@ -49,7 +49,7 @@ def up(
     """
     machine.check()
     registry.check_name(name)
-    network.check_ports((port, port + 1))  # before minutes of downloads and builds
+    network.check_ports((port, port + 1, port + 2))  # before minutes of downloads and builds
     packages.ensure(progress=progress, yes=yes)
     programs = parts.ensure(parts.CORE, progress=progress)
     local = start(
@@ -65,6 +65,7 @@ def up(
         from mlk8s.local import platform  # loads the Kubernetes client, which nothing else here needs
 
         platform.install(local, progress)
+        parts.ensure(parts.LATER, progress=progress)  # promtool, which no pod needs
         parts.forget_sources()
     return local
 

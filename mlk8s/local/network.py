@@ -24,6 +24,7 @@ UPLINK = "uplink"
 
 WEB_NODE_PORT = 30080
 S3_NODE_PORT = 30333
+TLS_NODE_PORT = 30443
 # A metric above any that a route for real use has: the guard decides only when nothing else does.
 GUARD_METRIC = 42_000_000
 
@@ -79,7 +80,7 @@ def check_ports(ports: Sequence[int]) -> None:
     """
     for port in ports:
         if not 1 <= port <= 65535:
-            raise LocalClusterError(f"{port} is not a port", expected="a number from 1 to 65534 for --port")
+            raise LocalClusterError(f"{port} is not a port", expected="a number from 1 to 65533 for --port")
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -87,7 +88,7 @@ def check_ports(ports: Sequence[int]) -> None:
             except OSError as error:
                 raise LocalClusterError(
                     f"port {port} of 127.0.0.1 is in use by another program ({error.strerror})",
-                    expected="two free ports, PORT for the Ingress and PORT+1 for S3",
+                    expected="three free ports from PORT on: for the Ingress, for S3 and for HTTPS",
                     next_step=f"choose another with --port, or stop what 'ss -ltnp sport = :{port}' shows",
                 ) from error
 
@@ -97,7 +98,7 @@ def machine_ruleset(cluster: Cluster) -> str:
 
     The empty `table` before `delete table` makes the whole text one atomic replacement.
     """
-    web, s3 = cluster.ports
+    web, s3, tls = cluster.ports
     outward = (
         f'iifname "{cluster.link}" accept'
         if cluster.egress
@@ -115,6 +116,7 @@ table ip {cluster.table} {{
     type nat hook output priority -100; policy accept;
     ip daddr 127.0.0.1 tcp dport {web} dnat to {cluster.node_address}:{WEB_NODE_PORT}
     ip daddr 127.0.0.1 tcp dport {s3} dnat to {cluster.node_address}:{S3_NODE_PORT}
+    ip daddr 127.0.0.1 tcp dport {tls} dnat to {cluster.node_address}:{TLS_NODE_PORT}
   }}
   chain postrouting {{
     type nat hook postrouting priority 100; policy accept;

@@ -30,6 +30,8 @@ def _agent_role(node: str) -> dict[str, Any]:
             _rule("storage.k8s.io", ["storageclasses"], ["get"]),
             _rule("", ["persistentvolumeclaims"], watch),
             _rule("", ["persistentvolumes"], [*watch, "create", "delete", "patch"]),
+            _rule("", ["services"], watch),
+            _rule("", ["services/status"], ["patch"]),
             _rule("", ["events"], ["create"]),
             _rule("", ["nodes"], ["get"], [node]),
             _rule("", ["nodes/status"], ["patch"], [node]),

@@ -45,6 +45,7 @@ def describe(local: Local, *, server_image: str, pipeline_image: str) -> Platfor
     return Platform(
         installed=True,
         ingress_url=local.ingress_url,
+        ingress_https_url=local.ingress_https_url,
         ingress_class="nginx",
         gateway=f"{NAMESPACE}/traefik",
         s3_endpoint=f"http://seaweedfs.{NAMESPACE}.svc:8333",

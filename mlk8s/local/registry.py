@@ -95,6 +95,11 @@ class Cluster:
         return f"{self.pod_network.network_address}/24"
 
     @property
+    def balancer_network(self) -> ipaddress.IPv4Network:
+        """The last quarter of the pod network: the addresses of LoadBalancer Services, routed to the node."""
+        return self._network(1, 4 * self.index + 3, 0, 24)
+
+    @property
     def kubernetes_address(self) -> str:
         return str(self.service_network[1])
 
@@ -126,9 +131,9 @@ class Cluster:
         return f"mlk8s-{self.name}"
 
     @property
-    def ports(self) -> tuple[int, int]:
-        """Ports of 127.0.0.1: Ingress, and S3."""
-        return (self.port, self.port + 1)
+    def ports(self) -> tuple[int, int, int]:
+        """Ports of 127.0.0.1: Ingress, S3, and the Ingress with TLS."""
+        return (self.port, self.port + 1, self.port + 2)
 
     @property
     def directory(self) -> Path:
@@ -227,8 +232,8 @@ def reserve(wanted: Cluster, occupied: Callable[[Cluster], str | None]) -> Clust
             if other.name != wanted.name and shared:
                 raise LocalClusterError(
                     f"port {min(shared)} of 127.0.0.1 belongs to the local cluster '{other.name}'",
-                    expected=f"two free ports, PORT for the Ingress and PORT+1 for S3; '{other.name}' has "
-                    f"{other.ports[0]} and {other.ports[1]}",
+                    expected=f"three free ports, for the Ingress, S3 and HTTPS; '{other.name}' has "
+                    f"{other.ports[0]} to {other.ports[-1]}",
                     next_step=f"choose another --port, or remove that one: mlk8s down --name {other.name}",
                 )
         mine = known.get(wanted.name)

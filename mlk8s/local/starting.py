@@ -52,7 +52,7 @@ def start(
     """
     registry.check_name(name)
     machine.check()
-    network.check_ports((port, port + 1))
+    network.check_ports((port, port + 1, port + 2))
     wanted = Cluster(name=name, port=port, egress=egress, gpus=gpus)
     with registry.cluster_lock(
         name, lambda: progress.message(f"another command works on '{name}': waiting")

@@ -59,13 +59,15 @@ def test_native_needs_root(bare: Path) -> None:
     assert drivers.why_not("native") == "the native local cluster needs root"
 
 
-def test_both_ports_are_mapped_to_loopback_only() -> None:
+def test_the_ports_are_mapped_to_loopback_only() -> None:
     (node,) = yaml.safe_load(drivers.kind_config(8080))["nodes"]
     assert node["extraPortMappings"] == [
         {"containerPort": 30080, "hostPort": 8080, "listenAddress": "127.0.0.1"},
         {"containerPort": 30333, "hostPort": 8081, "listenAddress": "127.0.0.1"},
+        {"containerPort": 30443, "hostPort": 8082, "listenAddress": "127.0.0.1"},
     ]
     for driver in ("k3d", "minikube"):
         words = " ".join(drivers.create_command(driver, "x", 8080))
         assert "127.0.0.1:8080:30080" in words
         assert "127.0.0.1:8081:30333" in words
+        assert "127.0.0.1:8082:30443" in words

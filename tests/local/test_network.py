@@ -60,6 +60,7 @@ def test_rules_differ_by_egress_only_where_they_must() -> None:
         assert f'iifname "{CLUSTER.link}" drop' in chain, "pods never open anything on the machine"
     assert "dnat to 10.200.2.2:30080" in closed
     assert "tcp dport 8081 dnat to 10.200.2.2:30333" in closed
+    assert "tcp dport 8082 dnat to 10.200.2.2:30443" in closed
 
 
 @pytest.mark.skipif(

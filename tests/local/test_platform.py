@@ -221,6 +221,7 @@ def test_the_description_fits_the_manifests() -> None:
     told = describe(local, server_image="s", pipeline_image="p")
     assert told.ingress_url == "http://127.0.0.1:9000"
     assert told.s3_endpoint_outside == "http://127.0.0.1:9001"
+    assert told.ingress_https_url == "https://127.0.0.1:9002"
     assert set(ALL) == {*PARTS, "server", "pipeline"}
     services = {
         f"{item['metadata']['name']}.{item['metadata']['namespace']}:{port['port']}"

@@ -57,7 +57,7 @@ def test_a_cluster_keeps_its_index_and_a_removed_one_gives_it_back(root: Path) -
 
 def test_ports_of_another_cluster_are_refused_with_its_name() -> None:
     registry.reserve(Cluster(name="a", port=8080), free)
-    for port in (8079, 8080, 8081):
+    for port in (8078, 8080, 8082):
         with pytest.raises(LocalClusterError, match="belongs to the local cluster 'a'"):
             registry.reserve(Cluster(name="b", port=port), free)
     assert registry.find("b") is None
@@ -99,6 +99,6 @@ def _reserve(name: str, port: int) -> int:
 
 def test_reservations_of_many_processes_are_all_kept() -> None:
     with multiprocessing.get_context("spawn").Pool(3) as pool:
-        indices = pool.starmap(_reserve, [(f"c{number}", 1000 + 2 * number) for number in range(9)])
+        indices = pool.starmap(_reserve, [(f"c{number}", 1000 + 3 * number) for number in range(9)])
     assert sorted(indices) == list(range(9))
     assert len(registry.clusters()) == 9
