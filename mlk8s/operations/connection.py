@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from mlk8s.clients.cluster import Cluster
@@ -14,6 +14,7 @@ from mlk8s.operations.service import Service
 if TYPE_CHECKING:
     from mlk8s.operations.job import JobResult
     from mlk8s.operations.objects import Applied
+    from mlk8s.operations.secrets import Value
     from mlk8s.spec.base import Spec
     from mlk8s.spec.job import FeatureCronJob, FeatureJob
     from mlk8s.spec.service import ModelService
@@ -77,6 +78,27 @@ class Kubernetes:
         from mlk8s.operations.preflight import require_namespace
 
         return require_namespace(self.cluster, name or self.namespace, create=True)
+
+    def create_secret(
+        self,
+        name: str,
+        data: Mapping[str, Value],
+        *,
+        namespace: str | None = None,
+        say: Say | None = None,
+    ) -> None:
+        """Make a Secret, or replace one that mlk8s made; its values are shown nowhere.
+
+        Args:
+            data: by key: bytes, text, or a Path whose bytes are read.
+
+        Raises:
+            UsageError: a name, key or size that Kubernetes does not take, or no such file.
+            Conflict: a Secret of that name is somebody else's.
+        """
+        from mlk8s.operations.secrets import create_secret
+
+        create_secret(self.cluster, namespace or self.namespace, name, data, say=say or print)
 
     def deploy(
         self,
