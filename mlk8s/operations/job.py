@@ -15,11 +15,12 @@ from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.errors import RolloutFailed, WaitTimeout
 from mlk8s.operations.apply import apply_all, refuse_foreign
+from mlk8s.operations.claims import require_claims, taken
 from mlk8s.operations.facts import render_facts
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
 from mlk8s.operations.waiting import look_at_job, wait_job
 from mlk8s.render.common import NAME, Manifest
-from mlk8s.render.job import SPEC_HASH, job_name, render_job, spec_hash
+from mlk8s.render.job import SPEC_HASH, job_name, job_sources, render_job, spec_hash
 from mlk8s.spec.job import FeatureJob
 
 Say = Callable[[str], None]
@@ -86,7 +87,8 @@ def run_job(
     require_permissions(
         cluster, namespace, ("Job", "ConfigMap", "ServiceAccount", "NetworkPolicy"), ("Pod", "Job")
     )
-    if require_storage_secret(cluster, namespace, spec.storage_secret):
+    require_claims(cluster, namespace, [*job_sources(spec).claims, *taken(spec.volumes)])
+    if job_sources(spec).s3 and require_storage_secret(cluster, namespace, spec.storage_secret):
         say(f"{spec.name}: storage credentials copied into namespace {namespace}")
     limit = timeout if timeout is not None else spec.active_deadline + SLACK
     running = unfinished(cluster, namespace, f"{SPEC_HASH}={spec_hash(spec, facts)},{NAME}={spec.name}")

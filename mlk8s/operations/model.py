@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
-from mlk8s.errors import ClusterError, DigestMismatch
+from mlk8s.errors import ClusterError, DigestMismatch, NotFound, SpecError
 from mlk8s.spec.service import ModelService
+from mlk8s.spec.urls import CaFile, digest_needed, scheme
 
 Say = Callable[[str], None]
 
@@ -25,7 +26,12 @@ def with_digest(
     Raises:
         StorageError: the model is not there, or the storage refuses.
         DigestMismatch: the spec names another digest than the model has.
+        SpecError: an https:// model has no digest, and it cannot be read from here.
     """
+    if scheme(spec.model) == "https":
+        return _with_https_digest(cluster, spec, namespace, say)
+    if scheme(spec.model) == "pvc":
+        return spec  # its digest is in the spec, and the claim can be read by pods only
     endpoint = _endpoint_from_here(platform, spec)
     keys = _keys(cluster, namespace, spec.storage_secret) if endpoint else None
     if endpoint is None or keys is None:
@@ -37,18 +43,55 @@ def with_digest(
 
     config = StorageConfig(endpoint=endpoint, access_key_id=keys[0], secret_access_key=keys[1])
     try:
-        found = read_model(spec.model, config)
+        return _filled(spec, read_model(spec.model, config).digest)
     except StorageUnreachable as error:
         say(f"{spec.name}: {error.what} The pods check the model")
         return spec
-    if spec.digest is not None and spec.digest != found.digest:
+
+
+def _with_https_digest(cluster: Cluster, spec: ModelService, namespace: str, say: Say) -> ModelService:
+    """Return the spec with the digest of an https:// model, asked from here with the spec's own authority."""
+    from mlk8s.storage.failures import StorageUnreachable
+    from mlk8s.storage.https import HttpsStore
+    from mlk8s.storage.location import Location
+    from mlk8s.storage.manifest import MANIFEST, Manifest
+
+    ca = _authority(cluster, spec.model_ca, namespace) if spec.model_ca is not None else None
+    try:
+        store = HttpsStore(Location.parse(spec.model), ca_pem=ca)
+        found = Manifest.parse(store.get(MANIFEST), f"{spec.model}/{MANIFEST}")
+    except StorageUnreachable as error:
+        if spec.digest is None:
+            raise SpecError(
+                f"{error.what} {digest_needed(spec.model)}", where=f"ModelService {spec.name}"
+            ) from None
+        say(f"{spec.name}: {error.what} The pods check the model")
+        return spec
+    return _filled(spec, found.digest)
+
+
+def _authority(cluster: Cluster, ca: CaFile, namespace: str) -> str:
+    """Return the PEM of a spec's authority.
+
+    Raises:
+        NotFound: the object or its key is not there.
+    """
+    kind, name = ("ConfigMap", ca.config_map) if ca.config_map else ("Secret", ca.secret)
+    text: str | None = (cluster.get(kind, name or "", namespace).get("data") or {}).get(ca.key)
+    if text is None:
+        raise NotFound(f"{kind} {name!r} has no key {ca.key!r}", where=f"namespace {namespace!r}")
+    return text if kind == "ConfigMap" else base64.b64decode(text).decode()
+
+
+def _filled(spec: ModelService, digest: str) -> ModelService:
+    if spec.digest is not None and spec.digest != digest:
         raise DigestMismatch(
-            f"the model's digest is {found.digest}",
+            f"the model's digest is {digest}",
             where=spec.model,
             expected=spec.digest,
             next_step="publish changed models as a new version, or leave the digest to deploy",
         )
-    filled: ModelService = spec.replace(digest=found.digest)
+    filled: ModelService = spec.replace(digest=digest)
     return filled
 
 

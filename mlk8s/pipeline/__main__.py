@@ -6,12 +6,16 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
-from mlk8s.errors import Mlk8sError, SpecError, UsageError
+from mlk8s.errors import DigestMismatch, Mlk8sError, SpecError, UsageError
 from mlk8s.pipeline.config import PipelineConfig
+from mlk8s.pipeline.inputs import fetch_inputs
 from mlk8s.pipeline.source import UserError, call
 from mlk8s.pipeline.tables import parts, to_table
 from mlk8s.storage.artifacts import VersionExists
@@ -36,9 +40,18 @@ def run(config: PipelineConfig) -> DatasetRef:
         StorageError: object storage refused or did not answer.
     """
     # Before the function, which may run long: without credentials all its work would be lost.
-    storage = StorageConfig.from_env() if Location.parse(config.output).scheme == "s3" else None
-    table = to_table(call(config.source, config.entry, config.parameters))
-    metadata = {"job": config.job, "entry": config.entry, "parameters": dict(config.parameters)}
+    urls = [config.output, *(item.url for item in config.inputs.values())]
+    storage = StorageConfig.from_env() if any(Location.parse(url).scheme == "s3" for url in urls) else None
+    metadata: dict[str, Any] = {
+        "job": config.job,
+        "entry": config.entry,
+        "parameters": dict(config.parameters),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        values, lineage = fetch_inputs(config.inputs, Path(folder), storage)
+        table = to_table(call(config.source, config.entry, {**config.parameters, **values}))
+    if lineage:
+        metadata["inputs"] = lineage
     return publish_dataset(
         parts(table), config.output, version=config.version, metadata=metadata, config=storage
     )
@@ -54,7 +67,7 @@ def main() -> int:
         tell_end("Terminated by SIGTERM; the version is there whole, or not at all")
         return TERMINATED
     except Mlk8sError as error:
-        no_retry = isinstance(error, (UserError, VersionExists, UsageError, SpecError))
+        no_retry = isinstance(error, (UserError, VersionExists, UsageError, SpecError, DigestMismatch))
         leave_message(one_line(error))
         print(str(error), file=sys.stderr, flush=True)  # noqa: T201  the container's log
         return USER_ERROR if no_retry else RETRY

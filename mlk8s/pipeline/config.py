@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlk8s.errors import UsageError
+from mlk8s.pipeline.inputs import Input, parse_inputs
 from mlk8s.storage.artifacts import version_name
 from mlk8s.storage.location import Location
 
@@ -29,7 +30,8 @@ class PipelineConfig:
         source: PIPELINE_SOURCE, the Python file with the function.
         entry: PIPELINE_ENTRY, the function's name, `build` unless said otherwise.
         parameters: PIPELINE_PARAMETERS, a JSON object, passed as keyword arguments.
-        output: PIPELINE_OUTPUT, the data set, `s3://features/digits`.
+        output: PIPELINE_OUTPUT, the data set, `s3://features/digits` or `pvc://features/digits`.
+        inputs: PIPELINE_INPUTS, a JSON object, passed by name beside the parameters.
         version: PIPELINE_VERSION; else the slot that ends a CronJob's JOB_NAME; else the time of the start.
         job: JOB_NAME, kept in the version's metadata.
     """
@@ -40,6 +42,7 @@ class PipelineConfig:
     entry: str = "build"
     parameters: Mapping[str, Any] = field(default_factory=dict)
     job: str | None = None
+    inputs: Mapping[str, Input] = field(default_factory=dict)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], now: datetime) -> PipelineConfig:
@@ -59,7 +62,8 @@ class PipelineConfig:
             raise UsageError(f"PIPELINE_ENTRY is {entry!r}.", expected="the name of a function in the source")
         job = env.get("JOB_NAME") or None
         version = version_name(env.get("PIPELINE_VERSION") or derived_version(job, now))
-        return cls(source, output, version, entry, _parameters(env), job)
+        inputs = parse_inputs(env.get("PIPELINE_INPUTS", ""))
+        return cls(source, output, version, entry, _parameters(env), job, inputs)
 
 
 def derived_version(job: str | None, now: datetime) -> str:

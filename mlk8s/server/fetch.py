@@ -1,8 +1,10 @@
 """Init container: fetch the model from object storage into MODEL_DIR, every digest checked.
 
-Environment: MODEL_URL (`s3://models/iris/1`), MODEL_DIGEST (optional, `sha256:...` of the manifest),
-MODEL_DIR, STORAGE_ENDPOINT, STORAGE_CREDENTIALS_DIR. Exit code 0; 1 with the cause in one line on stderr and
-as termination message; 2 where the environment itself is wrong.
+Environment: MODEL_URL (`s3://models/iris/1`, `pvc://models/iris/1`, `https://host/iris/1`), MODEL_DIGEST
+(`sha256:...` of the manifest; optional for s3), MODEL_DIR, MODEL_BYTES (room there is for it; optional). For
+s3 STORAGE_ENDPOINT and STORAGE_CREDENTIALS_DIR, for pvc PVC_DIR (where claims are mounted, by name), for
+https HTTPS_CA_FILE (a further authority; optional). Exit code 0; 1 with the cause in one line on stderr and as
+termination message; 2 where the environment itself is wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +31,12 @@ def fetch(env: Mapping[str, str]) -> Manifest:
     url = env.get("MODEL_URL")
     if not url:
         raise UsageError("MODEL_URL is not set.", expected="the model's place, as in s3://models/iris/1")
-    return download(url, env.get("MODEL_DIR") or "/models", digest=env.get("MODEL_DIGEST") or None)
+    room, digest = env.get("MODEL_BYTES") or None, env.get("MODEL_DIGEST") or None
+    if room is not None and not room.isdigit():
+        raise UsageError(f"MODEL_BYTES is {room!r}.", expected="a whole number of bytes")
+    if digest is None and not url.startswith("s3://"):
+        raise UsageError("MODEL_DIGEST is not set.", where=url, expected="sha256:... of the manifest.json")
+    return download(url, env.get("MODEL_DIR") or "/models", digest=digest, limit=int(room) if room else None)
 
 
 def main() -> int:

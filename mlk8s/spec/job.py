@@ -116,6 +116,12 @@ class FeatureJob(Spec):
     @model_validator(mode="after")
     def _placement(self) -> FeatureJob:
         check_placement(self.volumes, self.scheduling, self.gpu, 1, rolls=False)
+        lost = next((item.name for item in self.volumes if not item.retain), None)
+        if lost is not None:
+            raise ValueError(
+                f"volumes: {lost!r} has retain=False, but every run of a job shares its claims and none ends "
+                "them; expected retain=True, or resources.ephemeral_storage for scratch space"
+            )
         twice = sorted(set(self.inputs) & set(self.parameters))
         if twice:
             raise ValueError(f"{twice[0]!r} is in inputs and in parameters; expected it in one of them")

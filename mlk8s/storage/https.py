@@ -37,23 +37,24 @@ class HttpsStore:
 
     Args:
         place: the address; keys are relative to it.
-        ca_file: PEM of further authorities; None reads HTTPS_CA_FILE from the environment.
+        ca_pem: further authorities; None reads the file that HTTPS_CA_FILE in the environment names.
     """
 
-    def __init__(self, place: Location, ca_file: str | None = None) -> None:
+    def __init__(self, place: Location, ca_pem: str | None = None) -> None:
         self.location = place
         self._context = ssl.create_default_context()
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-        path = ca_file or os.environ.get("HTTPS_CA_FILE")
-        if path:
-            try:
-                self._context.load_verify_locations(path)
-            except (OSError, ssl.SSLError) as error:
-                raise StorageError(
-                    f"The authority's certificates cannot be read: {error.strerror or error}.",
-                    where=path,
-                    expected="a file of PEM certificates",
-                ) from None
+        path = None if ca_pem is not None else os.environ.get("HTTPS_CA_FILE") or None
+        if path is None and ca_pem is None:
+            return
+        try:
+            self._context.load_verify_locations(cafile=path, cadata=ca_pem)
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                f"The authority's certificates cannot be read: {getattr(error, 'strerror', None) or error}.",
+                where=path or str(place),
+                expected="PEM certificates",
+            ) from None
 
     def get(self, key: str) -> bytes:
         """The object's bytes; at most 16 MiB."""
