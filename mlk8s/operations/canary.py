@@ -21,7 +21,7 @@ from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.clients.traffic import find_controller, require_canary
 from mlk8s.errors import Conflict, Mlk8sError, RolledBack, UsageError
-from mlk8s.operations import canary_state
+from mlk8s.operations import bluegreen_state, canary_state
 from mlk8s.operations.canary_look import KINDS, lease_name, look
 from mlk8s.operations.canary_work import CanaryWork
 from mlk8s.operations.lease import OperatorLease
@@ -64,6 +64,7 @@ def start(
     require_permissions(cluster, namespace, ("Lease", "Ingress", *KINDS), ("Pod", "ReplicaSet"))
     with _working(cluster, platform, name, namespace, "canary start", say) as work:
         _refuse_other(work, canary)
+        _refuse_strategy(work)
         work.require_route()
         if work.rule.kind == "Ingress":
             controller = find_controller(cluster, work.ingress_class)
@@ -228,6 +229,30 @@ def _refuse_other(work: CanaryWork, canary: Canary) -> None:
             f"{work.name} has objects of a canary that nobody recorded",
             where=f"namespace {work.namespace}",
             next_step=f"`mlk8s canary rollback {work.name}` removes them",
+        )
+
+
+def _refuse_strategy(work: CanaryWork) -> None:
+    """Refuse a canary where promoting it could not be without a lost request, or where colours do its work.
+
+    Raises:
+        UsageError: names the strategy.
+    """
+    strategy = work.stable.strategy
+    if bluegreen_state.read(work.deployment) is not None:
+        strategy = "BlueGreen"
+    why = {
+        "Recreate": "promoting it would end all pods before the first new one, and lose requests",
+        "BlueGreen": "the idle colour is where its new version is tried",
+    }.get(strategy)
+    if why is not None:
+        raise UsageError(
+            f"{work.name} has strategy {strategy!r} and can have no canary: {why}",
+            where=f"Deployment {work.namespace}/{work.name}",
+            expected="strategy 'RollingUpdate'",
+            next_step="deploy it with 'RollingUpdate' first"
+            if strategy == "Recreate"
+            else f"deploy the new version, then `mlk8s bluegreen switch {work.name}`",
         )
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mlk8s.clients.background import BackgroundClient
     from mlk8s.clients.inference import Inference, Prediction
     from mlk8s.operations.canary import CanaryStatus
+    from mlk8s.operations.colours import BlueGreenHandle
+    from mlk8s.operations.rollout import Revision
     from mlk8s.operations.run import Run
     from mlk8s.spec.load import LoadProfile, Slo
 
@@ -116,7 +118,9 @@ class Service:
         Raises:
             NotFound: the service is not there any more.
         """
-        deployment = self.cluster.get("Deployment", self.name, self.namespace)
+        from mlk8s.operations.bluegreen_state import live_deployment
+
+        deployment = live_deployment(self.cluster, self.name, self.namespace)
         annotations = deployment["metadata"].get("annotations") or {}
         status = deployment.get("status") or {}
         return ServiceStatus(
@@ -190,11 +194,46 @@ class Service:
             settle=settle, say=say or print,
         )  # fmt: skip
 
-    def undo(self, *, timeout: float = 120.0, say: Say | None = None) -> None:
-        """Go back to the version before this one and wait until it serves."""
-        from mlk8s.operations.deploy import undo
+    def history(self) -> list[Revision]:
+        """Return the revisions that this service can go back to, oldest first."""
+        from mlk8s.operations.rollout import history
 
-        undo(self.cluster, self.platform, self.name, self.namespace, timeout=timeout, say=say or print)
+        return history(self.cluster, self.name, self.namespace)
+
+    def undo(
+        self, *, to_revision: int | None = None, timeout: float = 120.0, say: Say | None = None
+    ) -> None:
+        """Go back to a revision of `history`, by default the one before; wait until it serves."""
+        from mlk8s.operations.rollout import undo
+
+        undo(
+            self.cluster, self.platform, self.name, self.namespace, to_revision=to_revision, timeout=timeout,
+            say=say or print,
+        )  # fmt: skip
+
+    def pause(self, *, say: Say | None = None) -> None:
+        """Stop a rollout where it is; a deploy is refused until it is resumed."""
+        from mlk8s.operations.rollout import pause
+
+        pause(self.cluster, self.name, self.namespace, say=say or print)
+
+    def resume(self, *, wait: bool = True, timeout: float = 180.0, say: Say | None = None) -> None:
+        """Let a paused rollout go on, and wait until it is done."""
+        from mlk8s.operations.rollout import resume
+
+        resume(self.cluster, self.name, self.namespace, wait=wait, timeout=timeout, say=say or print)
+
+    def restart(self, *, wait: bool = True, timeout: float = 180.0, say: Say | None = None) -> None:
+        """Replace every pod by a new one of the same version."""
+        from mlk8s.operations.rollout import restart
+
+        restart(self.cluster, self.name, self.namespace, wait=wait, timeout=timeout, say=say or print)
+
+    def colours(self) -> BlueGreenHandle:
+        """Return the two colours of a service with strategy 'BlueGreen': switch, back, finish, status."""
+        from mlk8s.operations.colours import BlueGreenHandle
+
+        return BlueGreenHandle(self)
 
     def delete(self, *, say: Say | None = None) -> None:
         """Delete every object of this service, a canary included."""

@@ -30,9 +30,6 @@ MODEL = "mlk8s.dev/model"
 KIND = "mlk8s.dev/kind"
 """Label with the declared kind (`StatefulSet`, `Tenant`, ...) that an applied object belongs to."""
 
-KEEP = "mlk8s.dev/keep"
-"""Annotation: `true` leaves the object, and the data behind it, when its spec is removed."""
-
 Track = Literal["stable", "canary", "green", "preview"]
 
 
