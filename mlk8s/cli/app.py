@@ -8,7 +8,19 @@ import typer
 from typer.core import TyperGroup
 
 from mlk8s import __version__
-from mlk8s.cli import alerts, canary, demo, doctor, load, local, pipelines, secret, services
+from mlk8s.cli import (
+    alerts,
+    bluegreen,
+    canary,
+    demo,
+    doctor,
+    load,
+    local,
+    pipelines,
+    rollout,
+    secret,
+    services,
+)
 from mlk8s.cli.interrupt import ReaderGone
 
 
@@ -47,7 +59,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for part in (local, doctor, services, secret, alerts, canary, pipelines, load, demo):
+    for part in (local, doctor, services, secret, alerts, rollout, canary, bluegreen, pipelines, load, demo):
         part.register(app)
     return app
 

@@ -28,8 +28,11 @@ def from_options(name: str, options: dict[str, Any]) -> ModelService:
         SpecError: a value is outside its range; names field, value and range.
         UsageError: options of an autoscaler without its bounds, or not KEY=VALUE.
     """
-    plain = ("model", "digest", "image", "replicas")
+    plain = ("model", "digest", "image", "replicas", "strategy", "retain")
     values: dict[str, Any] = {key: options[key] for key in plain if key in options}
+    for key in ("max_surge", "max_unavailable"):
+        if key in options:
+            values[key] = int(options[key]) if options[key].isdigit() else options[key]
     scale = {key: options[key] for key in _AUTOSCALE if key in options}
     if scale:
         missing = [f"--{key}" for key in ("max", "target") if key not in scale]

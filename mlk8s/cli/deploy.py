@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SPEC = "Model service"
 _SCALE = "Replicas"
+_ROLLOUT = "Rollout"
 _POD = "Pods"
 _ROUTE = "Route"
 Text = str | None
@@ -100,6 +101,42 @@ def deploy(
         float | None,
         typer.Option("--target", metavar="VALUE", rich_help_panel=_SCALE, help="Mean of the metric a pod."),
     ] = None,
+    strategy: Annotated[
+        Text,
+        typer.Option(
+            "--strategy",
+            metavar="NAME",
+            rich_help_panel=_ROLLOUT,
+            help="RollingUpdate (by default), Recreate or BlueGreen.",
+        ),
+    ] = None,
+    max_surge: Annotated[
+        Text,
+        typer.Option(
+            "--max-surge",
+            metavar="N|PERCENT",
+            rich_help_panel=_ROLLOUT,
+            help="Pods on top during a rolling update; 1 by default.",
+        ),
+    ] = None,
+    max_unavailable: Annotated[
+        Text,
+        typer.Option(
+            "--max-unavailable",
+            metavar="N|PERCENT",
+            rich_help_panel=_ROLLOUT,
+            help="Pods that may be missing during a rolling update; 0 by default.",
+        ),
+    ] = None,
+    retain: Annotated[
+        Text,
+        typer.Option(
+            "--retain",
+            metavar="DURATION",
+            rich_help_panel=_ROLLOUT,
+            help="How long the old colour stays after a blue/green switch; 5m by default.",
+        ),
+    ] = None,
     gpu: Annotated[
         Number, typer.Option("--gpu", metavar="N", rich_help_panel=_POD, help="GPUs a pod.")
     ] = None,
@@ -173,6 +210,7 @@ def deploy(
         model=model, digest=digest, image=image, env=env, label=label, replicas=replicas, min=least, max=most,
         metric=metric, target=target, gpu=gpu, cpu=cpu, cpu_limit=cpu_limit, memory=memory,
         memory_limit=memory_limit, host=host, path=path, ingress_class=ingress_class,
+        strategy=strategy, max_surge=max_surge, max_unavailable=max_unavailable, retain=retain,
     )  # fmt: skip
     specs: list[Spec]
     if file is not None:

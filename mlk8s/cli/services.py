@@ -17,16 +17,25 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model ser
 
 def undo(
     name: Name,
+    to_revision: Annotated[
+        int,
+        typer.Option(
+            "--to-revision",
+            metavar="N",
+            min=0,
+            help="Revision of `mlk8s rollout history`; 0 is the one before.",
+        ),
+    ] = 0,
     timeout: Timeout = None,
     context: Context = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Go back to the version before this one and wait until it serves."""
+    """Go back to a revision, by default the version before this one, and wait until it serves."""
     wait = seconds(timeout, 120.0)
     k8s = open_namespace(context, namespace, kubeconfig)
     with leaves(f"the change back goes on in the cluster; mlk8s services shows {name}"):
-        k8s.service(name).undo(timeout=wait, say=say)
+        k8s.service(name).undo(to_revision=to_revision, timeout=wait, say=say)
 
 
 def delete(
