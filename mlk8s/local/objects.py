@@ -7,6 +7,8 @@ from typing import Any
 from mlk8s.local.agent.api import Api
 
 STORAGE_CLASS = "mlk8s-local"
+RETAINING_CLASS = "mlk8s-local-retain"
+"""The same, but a volume and its data outlive their claim."""
 PROVISIONER = "mlk8s.dev/local-volume"
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
@@ -49,16 +51,17 @@ def _binding(name: str, role: str, user: str) -> dict[str, Any]:
     }
 
 
-def _storage_class() -> dict[str, Any]:
+def _storage_class(name: str, reclaim: str) -> dict[str, Any]:
+    default = "true" if name == STORAGE_CLASS else "false"
     return {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
         "metadata": {
-            "name": STORAGE_CLASS,
-            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+            "name": name,
+            "annotations": {"storageclass.kubernetes.io/is-default-class": default},
         },
         "provisioner": PROVISIONER,
-        "reclaimPolicy": "Delete",
+        "reclaimPolicy": reclaim,
         "volumeBindingMode": "WaitForFirstConsumer",
     }
 
@@ -76,4 +79,5 @@ def install(api: Api, node: str) -> None:
     api.apply(f"{_RBAC}/clusterroles/mlk8s-agent", _agent_role(node))
     for binding in bindings:
         api.apply(f"{_RBAC}/clusterrolebindings/{binding['metadata']['name']}", binding)
-    api.apply(f"/apis/storage.k8s.io/v1/storageclasses/{STORAGE_CLASS}", _storage_class())
+    for name, reclaim in ((STORAGE_CLASS, "Delete"), (RETAINING_CLASS, "Retain")):
+        api.apply(f"/apis/storage.k8s.io/v1/storageclasses/{name}", _storage_class(name, reclaim))

@@ -1,8 +1,9 @@
 """The default StorageClass: a PersistentVolume is a directory of the machine, on the node that has it.
 
 A claim gets its directory when the scheduler has chosen the node for its first pod (WaitForFirstConsumer), or
-at once where its class says Immediate. Capacity is noted, not enforced. A released volume is removed with its
-data under the reclaim policy Delete and kept under Retain.
+at once where its class says Immediate. A claim for more than the disk has free is refused; what is granted is
+not enforced: the volumes share the disk. Every access mode is granted, because there is one node. A released
+volume is removed with its data under the reclaim policy Delete and kept under Retain.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 from mlk8s.local.agent.api import Api, ApiError, Mirror, Object
+from mlk8s.spec.quantity import parse_quantity
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +54,14 @@ def volume(claim: Object, storage_class: Object, node: str, directory: Path) -> 
             },
         },
     }
+
+
+def _bytes(quantity: str) -> float:
+    """A quantity that the API server has accepted, in bytes."""
+    try:
+        return float(parse_quantity(quantity))
+    except ValueError:  # the exponent form, 1e9
+        return float(quantity.rstrip("num"))
 
 
 class Provisioner:
@@ -108,6 +118,11 @@ class Provisioner:
             self._refuse(
                 claim, "a block volume was asked for; this class makes directories (volumeMode: Filesystem)"
             )
+            return
+        free = shutil.disk_usage(self._directory).free
+        size = spec["resources"]["requests"]["storage"]
+        if _bytes(size) > free:
+            self._refuse(claim, f"{size} was asked for, and the node's disk has {free >> 20}Mi free")
             return
         wanted = volume(claim, storage_class, self._node, self._directory)
         path = Path(wanted["spec"]["local"]["path"])
