@@ -1,4 +1,4 @@
-"""Deploy a model service, go back to the version before, delete it."""
+"""Deploy a model service, delete it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,32 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mlk8s.assess.rollout import previous_replica_set, stuck_pods
+from mlk8s.assess.rollout import stuck_pods
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.errors import Forbidden, NotFound
-from mlk8s.operations import canary_state
+from mlk8s.operations import bluegreen_state, canary_state
 from mlk8s.operations.apply import apply_all, refuse_foreign
+from mlk8s.operations.claims import remove_claims, require_claims, taken
 from mlk8s.operations.entry import wait_for_entry
-from mlk8s.operations.facts import render_facts
+from mlk8s.operations.facts import facts_for, render_facts
 from mlk8s.operations.model import with_digest
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
 from mlk8s.operations.replicas import hand_over, settle
+from mlk8s.operations.rollout_checks import refuse_paused, warn_surge
+from mlk8s.operations.secrets import require_secrets
 from mlk8s.operations.waiting import RolloutWatcher, wait_rollout
-from mlk8s.render.common import COMPONENT, INSTANCE, MANAGED_BY, MANAGER, NAME, Manifest
+from mlk8s.render.common import COMPONENT, INSTANCE, MANAGED_BY, MANAGER, NAME, Manifest, Track
+from mlk8s.render.deployment import model_source
 from mlk8s.render.routing import service_url
 from mlk8s.render.service import render_service
 from mlk8s.render.stored import stored_spec
 from mlk8s.spec.service import ModelService
 
 Say = Callable[[str], None]
+
+CHANGE_CAUSE = "kubernetes.io/change-cause"
+"""kubectl's own annotation; the Deployment controller copies it to the ReplicaSet of the revision."""
 
 _READS = ("Pod", "ReplicaSet")
 _OPTIONAL = ("HorizontalPodAutoscaler", "Ingress", "HTTPRoute")
@@ -67,7 +74,8 @@ def plan(cluster: Cluster, platform: Platform, spec: ModelService, *, say: Say =
     """
     namespace = spec.namespace or cluster.namespace
     resolved = with_digest(cluster, platform, _complete(spec, platform, namespace), namespace, say)
-    return render_service(resolved, render_facts(platform, namespace))
+    require_secrets(cluster, namespace, resolved)
+    return render_service(resolved, facts_for(cluster, platform, resolved, namespace))
 
 
 def deploy(
@@ -88,13 +96,15 @@ def deploy(
         say: gets one line a change.
 
     Raises:
-        NotFound: the namespace or the storage Secret is not there.
+        NotFound: the namespace, a claim, or a Secret or its key, is not there; nothing was written.
         Forbidden: permissions are missing; nothing was written.
-        Conflict: an object of somebody else has the name, or a canary runs.
+        Conflict: an object of somebody else has the name, a canary runs, or the rollout is paused.
         StorageError: the model is not in the storage, or its digest differs.
         Rejected: the API server refused an object; what was applied is named.
         RolloutFailed, WaitTimeout: see `wait_rollout`.
     """
+    from mlk8s.operations import bluegreen
+
     started = time.monotonic()
     namespace = spec.namespace or cluster.namespace
     if require_namespace(cluster, namespace, create=create_namespace):
@@ -102,12 +112,22 @@ def deploy(
     spec = _complete(spec, platform, namespace)
     manifests = render_service(spec, render_facts(platform, namespace))
     require_permissions(cluster, namespace, [item["kind"] for item in manifests], _READS)
+    require_secrets(cluster, namespace, spec)
     live = cluster.find("Deployment", spec.name, namespace)
     if live is not None:
         canary_state.refuse_while_running(live)
-    if require_storage_secret(cluster, namespace, spec.storage_secret):
+        refuse_paused(live, wait=wait, say=say)
+    source = model_source(spec)
+    require_claims(cluster, namespace, [*source.claims, *taken(spec.volumes)])
+    if source.s3 and require_storage_secret(cluster, namespace, spec.storage_secret):
         say(f"{spec.name}: storage credentials copied into namespace {namespace}")
     spec = _keep_digest(with_digest(cluster, platform, spec, namespace, say), live)
+    if live is not None and (spec.strategy == "BlueGreen" or bluegreen_state.read(live) is not None):
+        return bluegreen.deploy(
+            cluster, platform, spec, wait=wait, timeout=timeout, say=say, started=started
+        )  # fmt: skip
+    if live is not None:
+        warn_surge(cluster, spec, say)
     return release(cluster, platform, spec, live, wait=wait, timeout=timeout, say=say, started=started)
 
 
@@ -121,71 +141,48 @@ def release(
     timeout: float,
     say: Say,
     started: float,
+    track: Track = "stable",
+    cause: str | None = None,
 ) -> Deployed:
-    """Apply a complete spec and wait; `live` is the Deployment before, `started` a monotonic time."""
+    """Apply a complete spec and wait.
+
+    Args:
+        live: the workload's Deployment before.
+        started: a monotonic time.
+        track: the workload that has the requests.
+        cause: why the pods change, for the history; by default the deploy of this model.
+    """
     namespace = spec.namespace or cluster.namespace
-    facts = render_facts(platform, namespace)
-    manifests = render_service(spec, facts)
+    facts = facts_for(cluster, platform, spec, namespace)
+    manifests = render_service(spec, facts, track)
     refuse_foreign(cluster, manifests)
     workload = next(item for item in manifests if item["kind"] == "Deployment")
+    workload["metadata"]["annotations"][CHANGE_CAUSE] = cause or f"deploy {spec.model}"
+    instance = workload["metadata"]["name"]
     hand_over(cluster, live, workload)
     applied = apply_all(cluster, manifests, say=say)
     deployment = next(item for item in applied if item["kind"] == "Deployment")
     settle(cluster, live, deployment, spec.autoscale.min if spec.autoscale else None)
-    _remove_leftovers(cluster, spec.name, namespace, manifests, say)
+    _remove_leftovers(cluster, spec.name, instance, namespace, manifests, say)
     say(f"{spec.name}: {spec.model} applied, {len(applied)} objects in namespace {namespace}")
     if live is not None and live["metadata"].get("generation") == deployment["metadata"].get("generation"):
-        _restart_stuck(cluster, spec.name, namespace, say)
+        restart_stuck(cluster, instance, namespace, say)
     url = service_url(spec, facts)
     if not wait:
         return Deployed(spec=spec, url=url, ready=0, seconds=time.monotonic() - started)
-    verdict = wait_rollout(cluster, spec.name, namespace, timeout=timeout, say=say)
+    verdict = wait_rollout(cluster, instance, namespace, timeout=timeout, say=say)
     wait_for_entry(spec, facts, say=say)
     seconds = time.monotonic() - started
-    _prune_configs(cluster, spec.name, namespace)
+    prune_configs(cluster, spec.name, instance, namespace)
     say(f"{spec.name}: serves {spec.model}{f' at {url}' if url else ''} after {seconds:.1f} s")
     return Deployed(spec=spec, url=url, ready=verdict.ready, seconds=seconds)
 
 
-def undo(
-    cluster: Cluster,
-    platform: Platform,
-    name: str,
-    namespace: str,
-    *,
-    wait: bool = True,
-    timeout: float = 120.0,
-    say: Say = print,
-) -> Deployed:
-    """Go back to the version before this one: the one that still serves, else the last revision.
-
-    Everything is applied again from the spec of that version, its ConfigMap, autoscaler and routes included.
-
-    Raises:
-        NotFound: there is no such service, or no version before this one.
-        Conflict: a canary runs.
-        RolloutFailed, WaitTimeout: see `wait_rollout`.
-    """
-    started = time.monotonic()
-    facts = RolloutWatcher(cluster, name, namespace).facts()
-    canary_state.refuse_while_running(facts.deployment)
-    previous = previous_replica_set(facts)
-    spec = stored_spec(previous) if previous is not None else None
-    if spec is None:
-        raise NotFound(
-            f"{name} has no version to go back to",
-            where=f"Deployment {namespace}/{name}",
-            expected="an earlier revision that mlk8s deployed",
-            next_step=f"`kubectl rollout history deployment/{name} -n {namespace}` shows the revisions",
-        )
-    say(f"{name}: back to {spec.model}")
-    return release(
-        cluster, platform, spec, dict(facts.deployment), wait=wait, timeout=timeout, say=say, started=started
-    )
-
-
-def delete(cluster: Cluster, name: str, namespace: str, *, say: Say = print) -> None:
+def delete(cluster: Cluster, name: str, namespace: str, *, data: bool = False, say: Say = print) -> None:
     """Delete every object of a service, a canary included; the way in first, so that no request is cut off.
+
+    Args:
+        data: delete the claims that its spec retains, too, and so what is in them.
 
     Raises:
         NotFound: there is nothing of that name.
@@ -199,6 +196,7 @@ def delete(cluster: Cluster, name: str, namespace: str, *, say: Say = print) -> 
             continue  # the cluster has no Gateway API
         for item in found:
             gone += cluster.delete(kind, item["metadata"]["name"], namespace)
+    gone += remove_claims(cluster, namespace, labels, data=data, say=say)
     if not gone:
         raise NotFound(
             f"no model service is named {name!r}",
@@ -231,32 +229,33 @@ def _keep_digest(spec: ModelService, live: Manifest | None) -> ModelService:
 
 
 def _remove_leftovers(
-    cluster: Cluster, name: str, namespace: str, manifests: Sequence[Manifest], say: Say
+    cluster: Cluster, service: str, instance: str, namespace: str, manifests: Sequence[Manifest], say: Say
 ) -> None:
     """Delete our own optional objects that the spec no longer asks for."""
     wanted = {item["kind"] for item in manifests}
     for kind in _OPTIONAL:
         if kind in wanted:
             continue
+        name = instance if kind == "HorizontalPodAutoscaler" else service
         try:
             found = cluster.find(kind, name, namespace)
         except Forbidden:
             continue  # who may not read this kind has made none
         if found is not None and (found["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGER:
             cluster.delete(kind, name, namespace)
-            say(f"{name}: {kind} deleted, the spec no longer asks for it")
+            say(f"{service}: {kind} deleted, the spec no longer asks for it")
 
 
-def _restart_stuck(cluster: Cluster, name: str, namespace: str, say: Say) -> None:
+def restart_stuck(cluster: Cluster, name: str, namespace: str, say: Say) -> None:
     """Replace pods that failed in an earlier try: their back-off may outlast the fault by minutes."""
     for pod, cause in stuck_pods(RolloutWatcher(cluster, name, namespace).facts()):
         say(f"{name}: starting {pod['metadata']['name']} afresh, it had failed: {cause.message}")
         cluster.delete("Pod", pod["metadata"]["name"], namespace)
 
 
-def _prune_configs(cluster: Cluster, name: str, namespace: str) -> None:
-    """Delete ConfigMaps of versions that no ReplicaSet can come back to."""
-    labels = f"{NAME}={name},{INSTANCE}={name},{COMPONENT}=model-server,{MANAGED_BY}={MANAGER}"
+def prune_configs(cluster: Cluster, service: str, instance: str, namespace: str) -> None:
+    """Delete ConfigMaps of versions that no ReplicaSet of a workload can come back to."""
+    labels = f"{NAME}={service},{INSTANCE}={instance},{COMPONENT}=model-server,{MANAGED_BY}={MANAGER}"
     kept: set[str] = set()
     for item in cluster.list("ReplicaSet", namespace, labels=labels.rpartition(",")[0]):
         pod = item["spec"]["template"]["spec"]
@@ -264,6 +263,7 @@ def _prune_configs(cluster: Cluster, name: str, namespace: str) -> None:
             kept |= {
                 ref["configMapRef"]["name"] for ref in container.get("envFrom") or [] if "configMapRef" in ref
             }
+        kept |= {volume["configMap"]["name"] for volume in pod.get("volumes", []) if "configMap" in volume}
     for item in cluster.list("ConfigMap", namespace, labels=labels):
         if item["metadata"]["name"] not in kept:
             cluster.delete("ConfigMap", item["metadata"]["name"], namespace)
