@@ -25,6 +25,7 @@ _PUBLIC = {
     "Autoscale": "mlk8s.spec.autoscale",
     "CaFile": "mlk8s.spec.urls",
     "Canary": "mlk8s.spec.canary",
+    "Container": "mlk8s.spec.container",
     "DaemonSet": "mlk8s.spec.workload",
     "Expression": "mlk8s.spec.scheduling",
     "ExternalName": "mlk8s.spec.route",
@@ -38,6 +39,8 @@ _PUBLIC = {
     "PathRule": "mlk8s.spec.route",
     "PodTerm": "mlk8s.spec.scheduling",
     "PriorityClass": "mlk8s.spec.scheduling",
+    "Probe": "mlk8s.spec.container",
+    "Probes": "mlk8s.spec.container",
     "Resources": "mlk8s.spec.resources",
     "Route": "mlk8s.spec.route",
     "Scheduling": "mlk8s.spec.scheduling",
@@ -62,6 +65,9 @@ if TYPE_CHECKING:
     from mlk8s.spec.alerts import Alerts as Alerts
     from mlk8s.spec.autoscale import Autoscale as Autoscale
     from mlk8s.spec.canary import Canary as Canary
+    from mlk8s.spec.container import Container as Container
+    from mlk8s.spec.container import Probe as Probe
+    from mlk8s.spec.container import Probes as Probes
     from mlk8s.spec.job import FeatureCronJob as FeatureCronJob
     from mlk8s.spec.job import FeatureJob as FeatureJob
     from mlk8s.spec.load import LoadProfile as LoadProfile

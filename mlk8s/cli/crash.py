@@ -10,6 +10,7 @@ import traceback
 
 from mlk8s import __version__
 from mlk8s.errors import Mlk8sError
+from mlk8s.secrecy import redact
 
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.EIO)
 
@@ -35,7 +36,7 @@ def write_crash(error: Exception) -> Mlk8sError:
     )
     try:
         with tempfile.NamedTemporaryFile("w", prefix="mlk8s-fault-", suffix=".txt", delete=False) as file:
-            file.write(text)
+            file.write(redact(text))
     except OSError as refused:  # a full disk, most often
         return Mlk8sError(what, next_step=f"MLK8S_DEBUG=1 shows the traceback ({refused.strerror})")
     return Mlk8sError(
