@@ -83,8 +83,10 @@ def blocking_pods(facts: WorkloadFacts) -> list[tuple[Object, Cause]]:
     The controller waits for them before it goes on, even where the new revision would cure them (Kubernetes'
     documentation, "Forced rollback"): they have to be deleted.
     """
-    revision = facts.workload.get("status", {}).get("updateRevision")
-    found = []
+    status, found = facts.workload.get("status", {}), []
+    if int(status.get("observedGeneration", 0)) < int(facts.workload["metadata"].get("generation", 0)):
+        return []  # its updateRevision is still that of the spec before
+    revision = status.get("updateRevision")
     for pod in facts.pods:
         old = revision and pod["metadata"].get("labels", {}).get(_REVISION) != revision
         cause = pod_cause(pod, facts.events, facts.now) if old and not is_true(pod, "Ready") else None

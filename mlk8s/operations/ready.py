@@ -47,14 +47,14 @@ def wait_workload(
             say(f"{name}: {told}")
         if verdict.state == "ready":
             return verdict
-        if kind == "StatefulSet":
-            for pod, cause in blocking_pods(facts):
-                say(f"{name}: deleting {pod['metadata']['name']} of the old revision: {cause.message}")
-                cluster.delete("Pod", pod["metadata"]["name"], namespace)
+        blocking = blocking_pods(facts) if kind == "StatefulSet" else []
+        for pod, broken in blocking:
+            say(f"{name}: deleting {pod['metadata']['name']} of the old revision: {broken.message}")
+            cluster.delete("Pod", pod["metadata"]["name"], namespace)
         now = time.monotonic()
         failed_since = (failed_since or now) if verdict.state == "failed" else None
         refused = verdict.cause is not None and verdict.cause.kind in ("Admission", "Quota")
-        final = failed_since is not None and (not refused or now - failed_since >= _GRACE)
+        final = failed_since is not None and not blocking and (not refused or now - failed_since >= _GRACE)
         late = now - start >= timeout
         if verdict.cause is not None and (final or late):
             what = f"{name} does not become ready: {verdict.cause.message}"

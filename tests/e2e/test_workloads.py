@@ -1,0 +1,172 @@
+"""StatefulSets and DaemonSets on the real cluster: stable names and storage, ordered updates, a pod a node."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mlk8s
+from mlk8s.errors import Conflict, NotFound, RolloutFailed
+from mlk8s.operations.connection import Kubernetes
+from mlk8s.spec.container import Container, Probe, Probes
+from mlk8s.spec.resources import Resources
+from mlk8s.spec.volume import Volume
+
+SMALL = Resources(cpu="10m", cpu_limit=None, memory="48Mi", ephemeral_storage="16Mi")
+SCRIPT = """
+import http.server, json, os, socket, urllib.request, uuid
+born = "/volumes/data/born"
+if os.path.isdir("/volumes/data") and not os.path.exists(born):
+    open(born, "w").write(uuid.uuid4().hex)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *a): pass
+    def do_GET(self):
+        answer = {"pod": socket.gethostname(), "version": os.environ["VERSION"]}
+        if os.path.exists(born): answer["born"] = open(born).read()
+        if self.path.startswith("/peer/"):
+            name = self.path.removeprefix("/peer/")
+            with urllib.request.urlopen(f"http://{name}:8080/", timeout=5) as peer:
+                answer = {"address": socket.gethostbyname(name), **json.loads(peer.read())}
+        self.send_response(200); self.end_headers(); self.wfile.write(json.dumps(answer).encode())
+http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def k8s(local_cluster: Any, namespace: str) -> Kubernetes:
+    return mlk8s.connect(kubeconfig=local_cluster.kubeconfig, namespace=namespace)
+
+
+@pytest.fixture(scope="module")
+def members(python_pods: str) -> mlk8s.StatefulSet:
+    return mlk8s.StatefulSet(
+        name="members",
+        replicas=2,
+        containers=main(python_pods, "one"),
+        storage=Volume(name="data", size="1Mi"),
+        grace_period=1,
+    )
+
+
+def main(image: str, version: str) -> Container:
+    return Container(
+        "main",
+        image,
+        command=("python3", "-I", "-c", SCRIPT),
+        env={"VERSION": version},
+        ports={"http": 8080},
+        resources=SMALL,
+        probes=Probes(readiness=Probe(http_get="/")),
+    )
+
+
+def ask(k8s: Kubernetes, pod: str, path: str = "") -> dict[str, Any]:
+    """What a pod answers, asked through the API server."""
+    where = f"/api/v1/namespaces/{k8s.namespace}/pods/{pod}:8080/proxy/{path}"
+    return dict(json.loads(k8s.cluster.raw("GET", where)))
+
+
+def uid(k8s: Kubernetes, pod: str) -> str:
+    return str(k8s.cluster.get("Pod", pod)["metadata"]["uid"])
+
+
+def until(check: Callable[[], bool], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_pods_have_stable_names_that_dns_resolves(k8s: Kubernetes, members: mlk8s.StatefulSet) -> None:
+    done = k8s.apply(members, timeout=90)
+    assert (done.kind, done.name, done.namespace) == ("StatefulSet", "members", k8s.namespace)
+    assert "StatefulSet/members" in done.objects
+    first = k8s.cluster.get("Pod", "members-0")
+    second = k8s.cluster.get("Pod", "members-1")
+    assert first["status"]["startTime"] <= second["status"]["startTime"]
+    peer = ask(k8s, "members-0", "peer/members-1.members")
+    assert (peer["pod"], peer["address"]) == ("members-1", second["status"]["podIP"])
+    assert ask(k8s, "members-1", "peer/members-0.members")["pod"] == "members-0"
+    again = k8s.apply(members)
+    assert again.objects == done.objects
+    assert (uid(k8s, "members-0"), uid(k8s, "members-1")) == (
+        first["metadata"]["uid"],
+        second["metadata"]["uid"],
+    )
+
+
+def test_storage_outlives_its_pod_and_a_scale_down(k8s: Kubernetes, members: mlk8s.StatefulSet) -> None:
+    born, before = ask(k8s, "members-1")["born"], uid(k8s, "members-1")
+    assert born != ask(k8s, "members-0")["born"]
+    k8s.cluster.delete("Pod", "members-1")
+    until(
+        lambda: (
+            (k8s.cluster.find("Pod", "members-1") or {"metadata": {"uid": before}})["metadata"]["uid"]
+            != before
+        )
+    )
+    k8s.apply(members)
+    assert ask(k8s, "members-1")["born"] == born
+
+    k8s.apply(members.replace(replicas=1))
+    assert k8s.cluster.find("Pod", "members-1") is None
+    k8s.apply(members)
+    assert ask(k8s, "members-1")["born"] == born
+
+
+def test_an_update_goes_pod_by_pod_and_stops_at_its_partition(
+    k8s: Kubernetes, members: mlk8s.StatefulSet, python_pods: str
+) -> None:
+    changed = members.replace(containers=main(python_pods, "two"))
+    k8s.apply(changed.replace(partition=1))
+    assert [ask(k8s, f"members-{n}")["version"] for n in (0, 1)] == ["one", "two"]
+    kept = uid(k8s, "members-1")
+    k8s.apply(changed)
+    assert [ask(k8s, f"members-{n}")["version"] for n in (0, 1)] == ["two", "two"]
+    assert uid(k8s, "members-1") == kept
+
+
+def test_a_broken_update_is_named_and_the_next_one_cures_it(
+    k8s: Kubernetes, members: mlk8s.StatefulSet
+) -> None:
+    broken = members.replace(containers=main("localhost/mlk8s/absent:1", "three"))
+    with pytest.raises(RolloutFailed, match=r"absent:1 cannot be pulled"):
+        k8s.apply(broken, timeout=60)
+    assert ask(k8s, "members-0")["version"] == "two", "the first pod must not be touched"
+    said: list[str] = []
+    k8s.apply(members, say=said.append, timeout=60)
+    assert [ask(k8s, f"members-{n}")["version"] for n in (0, 1)] == ["one", "one"]
+    assert any("deleting members-1 of the old revision" in line for line in said)
+
+
+def test_a_daemon_set_runs_on_every_node(k8s: Kubernetes, python_pods: str, tmp_path: Path) -> None:
+    watcher = mlk8s.DaemonSet(name="watcher", containers=main(python_pods, "one"), grace_period=1)
+    with pytest.raises(Conflict, match=r"ServiceAccount 'members' is there already and belongs to mlk8s"):
+        k8s.apply(watcher.replace(name="members"))
+    k8s.apply(watcher)
+    nodes = {item["metadata"]["name"] for item in k8s.cluster.list("Node")}
+    pods = k8s.cluster.list("Pod", labels="app.kubernetes.io/name=watcher")
+    assert {pod["spec"]["nodeName"] for pod in pods} == nodes
+    k8s.apply(watcher.replace(containers=main(python_pods, "two")))
+    (pod,) = [
+        item
+        for item in k8s.cluster.list("Pod", labels="app.kubernetes.io/name=watcher")
+        if "deletionTimestamp" not in item["metadata"]
+    ]
+    assert ask(k8s, pod["metadata"]["name"])["version"] == "two"
+    k8s.remove("DaemonSet", "watcher")
+    assert k8s.cluster.find("NetworkPolicy", "watcher") is None
+    with pytest.raises(NotFound, match="no DaemonSet is named 'watcher'"):
+        k8s.remove(watcher)
+
+
+def test_removed_storage_stays_where_the_spec_retains_it(k8s: Kubernetes, members: mlk8s.StatefulSet) -> None:
+    k8s.remove(members)
+    assert k8s.cluster.find("StatefulSet", "members") is None
+    assert k8s.cluster.find("Service", "members") is None
+    assert k8s.cluster.find("PersistentVolumeClaim", "data-members-1") is not None
