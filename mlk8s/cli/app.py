@@ -14,6 +14,7 @@ from mlk8s.cli import (
     canary,
     demo,
     doctor,
+    image,
     load,
     local,
     pipelines,
@@ -59,7 +60,20 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for part in (local, doctor, services, secret, alerts, rollout, canary, bluegreen, pipelines, load, demo):
+    for part in (
+        local,
+        doctor,
+        services,
+        secret,
+        alerts,
+        rollout,
+        canary,
+        bluegreen,
+        image,
+        pipelines,
+        load,
+        demo,
+    ):
         part.register(app)
     return app
 

@@ -24,7 +24,14 @@ PYTHON = "usr/bin/python3.11"
 USER = 10001
 """The numeric user and group that the Python images run as."""
 
-_RECIPE = "2"  # raised when what is done to the unpacked packages changes
+_RECIPE = "3"  # raised when what is done to the unpacked packages changes
+# dpkg never runs, so its own list stays empty: what was unpacked is written down here, a line a package.
+PACKAGE_LIST = "usr/share/mlk8s/packages"
+_WRITE_LIST = (
+    f'mkdir -p "$1"/{Path(PACKAGE_LIST).parent}; for deb in "$1"/var/cache/apt/archives/*.deb; do '
+    "dpkg-deb -W --showformat '${Package} ${Version} ${Architecture}\\n' \"$deb\"; "
+    f'done | LC_ALL=C sort > "$1"/{PACKAGE_LIST}'
+)
 _LEFT_OUT = (
     "dev",
     "etc/apt",
@@ -76,6 +83,7 @@ def _unpack_packages(root: Path, mirror: str) -> None:
         "--quiet",
         "--variant=extract",
         f"--include={','.join(PACKAGES)}",
+        f"--extract-hook={_WRITE_LIST}",
         SUITE,
         str(root),
     ]

@@ -166,6 +166,7 @@ def python_parts(name: str) -> PythonParts:
             "PYTHONPATH": f"/{_APP}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
+            "PYTHON_VERSION": wheels.PYTHON_VERSION,  # as the official images say it
             "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
         },
         working_dir=f"/{_APP}",
@@ -173,18 +174,36 @@ def python_parts(name: str) -> PythonParts:
     return PythonParts(layers, config)
 
 
-def library_layer(root: Path | None, requirements: str, folder: str, title: str) -> LayerRecipe:
-    """The importable files of pinned wheels in `folder`, byte-compiled by the Python of the base `root`."""
-    key = text_digest(_RECIPE, root.name if root else "", requirements, architecture(), folder)
-    return LayerRecipe(key, lambda work: _library_entries(root, requirements, folder, work), title)
+def library_layer(
+    root: Path | None,
+    requirements: str,
+    folder: str,
+    title: str,
+    python_version: str = wheels.PYTHON_VERSION,
+) -> LayerRecipe:
+    """The importable files of pinned wheels in `folder`.
+
+    Args:
+        root: the base whose Python byte-compiles them; None leaves them as they are.
+    """
+    key = text_digest(
+        _RECIPE, root.name if root else "", requirements, architecture(), folder, python_version
+    )
+
+    def entries(work: Path) -> list[Entry]:
+        return _library_entries(root, requirements, folder, python_version, work)
+
+    return LayerRecipe(key, entries, title)
 
 
-def _library_entries(root: Path | None, requirements: str, inside: str, work: Path) -> list[Entry]:
+def _library_entries(
+    root: Path | None, requirements: str, inside: str, python_version: str, work: Path
+) -> list[Entry]:
     folder = work / inside.strip("/")
-    for wheel in wheels.download(requirements, architecture()):
+    for wheel in wheels.download(requirements, architecture(), python_version):
         for file in wheels.unpack(wheel, folder):
             file.chmod(0o644)
-    wheels.forget(requirements, architecture())
+    wheels.forget(requirements, architecture(), python_version)
     if root is not None:
         baseimage.compile_python(root, work, [folder])
     return folder_entries(folder, inside)

@@ -133,8 +133,15 @@ def write_layer(target: Path, entries: Iterable[Entry]) -> Layer:
     return Layer(target, hashing.digest.hexdigest())
 
 
-def image_config(layers: Sequence[Layer], config: Config, architecture: str) -> bytes:
-    """The image's configuration as JSON; its SHA-256 is the image's id."""
+def image_config(
+    layers: Sequence[Layer], config: Config, architecture: str, *, below: Sequence[str] = ()
+) -> bytes:
+    """The image's configuration as JSON; its SHA-256 is the image's id.
+
+    Args:
+        below: `sha256:` digests of the uncompressed layers of a base that these layers go on.
+    """
+    diff_ids = [*below, *(f"sha256:{layer.digest}" for layer in layers)]
     return json.dumps(
         {
             "architecture": architecture,
@@ -146,8 +153,8 @@ def image_config(layers: Sequence[Layer], config: Config, architecture: str) -> 
                 "WorkingDir": config.working_dir,
                 "Labels": dict(sorted(config.labels.items())),
             },
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer.digest}" for layer in layers]},
-            "history": [{"created": "1980-01-01T00:00:00Z", "created_by": "mlk8s"} for _ in layers],
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+            "history": [{"created": "1980-01-01T00:00:00Z", "created_by": "mlk8s"} for _ in diff_ids],
         },
         sort_keys=True,
     ).encode()

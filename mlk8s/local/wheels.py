@@ -47,38 +47,38 @@ def platforms(architecture: str) -> list[str]:
     return [*tags, f"manylinux2014_{machine}", f"linux_{machine}"]
 
 
-def download(requirements: str, architecture: str) -> list[Path]:
+def download(requirements: str, architecture: str, python_version: str = PYTHON_VERSION) -> list[Path]:
     """Wheels that a requirements text with hashes names, from the cache or through pip; sorted by name.
 
     Raises:
         LocalClusterError: pip cannot have a wheel, or its hash is not the pinned one.
     """
-    folder = _folder(requirements, architecture)
+    folder = _folder(requirements, architecture, python_version)
     done = folder / "complete"
     with locked(folder.with_suffix(".lock")):
         if not done.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            _run_pip(requirements, folder, platforms(architecture))
+            _run_pip(requirements, folder, platforms(architecture), python_version)
             done.touch()
     return sorted(folder.glob("*.whl"))
 
 
-def forget(requirements: str, architecture: str) -> None:
+def forget(requirements: str, architecture: str, python_version: str = PYTHON_VERSION) -> None:
     """Remove wheels that were downloaded and are unpacked now."""
-    remove(_folder(requirements, architecture))
+    remove(_folder(requirements, architecture, python_version))
 
 
-def _folder(requirements: str, architecture: str) -> Path:
-    return cache_dir() / "wheels" / text_digest(requirements, architecture)[:16]
+def _folder(requirements: str, architecture: str, python_version: str) -> Path:
+    return cache_dir() / "wheels" / text_digest(requirements, architecture, python_version)[:16]
 
 
-def _run_pip(requirements: str, folder: Path, tags: list[str]) -> None:
+def _run_pip(requirements: str, folder: Path, tags: list[str], python_version: str) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(requirements)
         file.flush()
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
         command += ["--no-deps", "--require-hashes", "--only-binary=:all:", f"--dest={folder}"]
-        command += ["--implementation=cp", f"--python-version={PYTHON_VERSION}"]
+        command += ["--implementation=cp", f"--python-version={python_version}"]
         command += [f"--platform={tag}" for tag in tags]
         result = subprocess.run(
             [*command, f"--requirement={file.name}"], capture_output=True, text=True, check=False

@@ -163,11 +163,12 @@ def test_without_catatonit_the_package_is_named(monkeypatch: pytest.MonkeyPatch)
 def test_layers_that_nobody_used_for_long_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLK8S_CACHE", str(tmp_path))
     layers = {
-        key: images._kept_layer(key, lambda key=key: [Entry(f"/{key}", b"")]) for key in ("old", "used")
+        key: images.kept_layer(images.LayerRecipe(key, lambda _work, key=key: [Entry(f"/{key}", b"")]))
+        for key in ("old", "used")
     }
     for layer in layers.values():
         os.utime(layer.path.parent, (0, 0))
-    images._kept_layer("used", list)
-    images._kept_layer("new", list)
+    images.kept_layer(images.LayerRecipe("used", lambda _work: []))
+    images.kept_layer(images.LayerRecipe("new", lambda _work: []))
     assert not layers["old"].path.exists()
     assert layers["used"].path.exists()
