@@ -17,6 +17,7 @@ from mlk8s.operations import canary_state
 from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.canary_look import KINDS, look, ready_pods, rule_name, selector
 from mlk8s.operations.canary_observe import FOLLOWS, Observer
+from mlk8s.operations.claims import require_claims
 from mlk8s.operations.deploy import release
 from mlk8s.operations.facts import facts_for
 from mlk8s.operations.lease import OperatorLease
@@ -24,6 +25,7 @@ from mlk8s.operations.model import with_digest
 from mlk8s.operations.waiting import wait_rollout
 from mlk8s.render.canary import DEFAULT_HEADER, canary_spec, promoted_spec, render_canary, traffic_rule
 from mlk8s.render.common import Identity
+from mlk8s.render.deployment import model_source
 from mlk8s.render.stored import stored_spec
 from mlk8s.spec.canary import Canary
 from mlk8s.spec.service import ModelService
@@ -97,8 +99,19 @@ class CanaryWork:
 
         Raises:
             StorageError: the model is not there, or its digest differs.
+            NotFound: its claim is not there.
+            UsageError: it lies where the service's pods may not go.
         """
         spec = canary_spec(self.stable, canary)
+        source = model_source(spec)
+        if not model_source(self.stable).reaches(source):
+            raise UsageError(
+                f"the canary's model is at {spec.model}, which the NetworkPolicy of {self.name} does not open",
+                where=f"the service's own model is {self.stable.model}",
+                expected="a model at the same kind of place: s3, the same https host, or a claim",
+                next_step="publish it there, or deploy the service with the new address",
+            )
+        require_claims(self.cluster, self.namespace, source.claims)
         found = with_digest(self.cluster, self.platform, spec, self.namespace, self.say)
         filled: Canary = canary.replace(digest=found.digest)
         return filled
@@ -205,8 +218,8 @@ class CanaryWork:
     @cached_property
     def observer(self) -> Observer:
         """What looks through the Ingress."""
-        found, base = way_in(self.cluster, self.name, self.namespace), self.platform.ingress_url
-        url = found.url(base) if found is not None and base is not None else None
+        found = way_in(self.cluster, self.name, self.namespace)
+        url = found.address(self.platform) if found is not None else None
         host = found.host if found is not None else None
         header = self.record.header if self.record is not None else None
         return Observer(url, host, self.name, header or DEFAULT_HEADER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from mlk8s.render.common import Manifest
 from mlk8s.render.pod import CREDENTIALS_DIR, credentials_mount, credentials_volume
@@ -32,6 +33,11 @@ class Sources:
     hosts: tuple[str, ...] = ()
     s3: bool = False
     claims: tuple[str, ...] = ()
+
+    def reaches(self, other: Sources) -> bool:
+        """Whether the NetworkPolicy of these sources lets a pod reach the others too."""
+        places = {urlsplit(host).netloc for host in self.hosts}
+        return self.s3 >= other.s3 and {urlsplit(host).netloc for host in other.hosts} <= places
 
 
 def sources(read: Iterable[str], secret: str, ca: CaFile | None = None, write: str | None = None) -> Sources:

@@ -286,13 +286,24 @@ def _fetch(store: Reader, manifest: Manifest, file: File, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     sha256, size, key = hashlib.sha256(), 0, manifest.key(file)
     with target.open("wb") as stream:
-        for piece in store.chunks(key):
+        for piece in _pieces(store, manifest, file):
             sha256.update(piece)
             size += len(piece)
             if size > file.size:
                 break  # another file, however long it may be
             stream.write(piece)
     check_file(file, sha256.hexdigest(), size, f"{store.location}/{key}")
+
+
+def _pieces(store: Reader, manifest: Manifest, file: File) -> Iterator[bytes]:
+    """The file's bytes; a version that was downloaded, and is served as it lay there, has no run's folder."""
+    try:
+        yield from store.chunks(manifest.key(file))
+    except ObjectNotFound as missing:
+        try:
+            yield from store.chunks(file.path)
+        except ObjectNotFound:
+            raise missing from None
 
 
 def _listed(root: str | Location, config: StorageConfig | None) -> list[tuple[str, datetime]]:
