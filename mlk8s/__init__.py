@@ -23,6 +23,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 _PUBLIC = {
     "Alerts": "mlk8s.spec.alerts",
     "Autoscale": "mlk8s.spec.autoscale",
+    "Behavior": "mlk8s.spec.autoscale",
     "CaFile": "mlk8s.spec.urls",
     "Canary": "mlk8s.spec.canary",
     "Container": "mlk8s.spec.container",
@@ -31,13 +32,16 @@ _PUBLIC = {
     "ExternalName": "mlk8s.spec.route",
     "FeatureCronJob": "mlk8s.spec.job",
     "FeatureJob": "mlk8s.spec.job",
+    "Follow": "mlk8s.spec.metric",
     "Gpu": "mlk8s.spec.resources",
     "Input": "mlk8s.spec.urls",
     "LoadProfile": "mlk8s.spec.load",
+    "Metric": "mlk8s.spec.metric",
     "ModelService": "mlk8s.spec.service",
     "NodeTerm": "mlk8s.spec.scheduling",
     "PathRule": "mlk8s.spec.route",
     "PodTerm": "mlk8s.spec.scheduling",
+    "Policy": "mlk8s.spec.autoscale",
     "PriorityClass": "mlk8s.spec.scheduling",
     "Probe": "mlk8s.spec.container",
     "Probes": "mlk8s.spec.container",
@@ -50,6 +54,7 @@ _PUBLIC = {
     "Stage": "mlk8s.spec.load",
     "StatefulSet": "mlk8s.spec.workload",
     "Toleration": "mlk8s.spec.scheduling",
+    "Vertical": "mlk8s.spec.vertical",
     "Volume": "mlk8s.spec.volume",
     "Mlk8sError": "mlk8s.errors",
     "Report": "mlk8s.report",
@@ -64,6 +69,8 @@ if TYPE_CHECKING:
     from mlk8s.operations.connection import connect as connect
     from mlk8s.spec.alerts import Alerts as Alerts
     from mlk8s.spec.autoscale import Autoscale as Autoscale
+    from mlk8s.spec.autoscale import Behavior as Behavior
+    from mlk8s.spec.autoscale import Policy as Policy
     from mlk8s.spec.canary import Canary as Canary
     from mlk8s.spec.container import Container as Container
     from mlk8s.spec.container import Probe as Probe
@@ -73,6 +80,8 @@ if TYPE_CHECKING:
     from mlk8s.spec.load import LoadProfile as LoadProfile
     from mlk8s.spec.load import Slo as Slo
     from mlk8s.spec.load import Stage as Stage
+    from mlk8s.spec.metric import Follow as Follow
+    from mlk8s.spec.metric import Metric as Metric
     from mlk8s.spec.resources import Gpu as Gpu
     from mlk8s.spec.resources import Resources as Resources
     from mlk8s.spec.route import ExternalName as ExternalName
@@ -89,6 +98,7 @@ if TYPE_CHECKING:
     from mlk8s.spec.service import ModelService as ModelService
     from mlk8s.spec.urls import CaFile as CaFile
     from mlk8s.spec.urls import Input as Input
+    from mlk8s.spec.vertical import Vertical as Vertical
     from mlk8s.spec.volume import Volume as Volume
     from mlk8s.spec.workload import DaemonSet as DaemonSet
     from mlk8s.spec.workload import StatefulSet as StatefulSet

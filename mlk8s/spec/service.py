@@ -13,10 +13,12 @@ from mlk8s.spec.fields import Image, Labels, Name, Namespace, Seconds
 from mlk8s.spec.placement import check_placement
 from mlk8s.spec.pods import check_pods
 from mlk8s.spec.resources import Gpu, Resources
+from mlk8s.spec.rivals import check_demand, check_rivals
 from mlk8s.spec.route import Route, ServiceType, as_service_type
 from mlk8s.spec.scheduling import Scheduling
 from mlk8s.spec.strategy import IntOrPercent, Strategy, check_strategy
 from mlk8s.spec.urls import CaFile, Digest, ModelUrl, digest_needed, scheme
+from mlk8s.spec.vertical import Vertical
 from mlk8s.spec.volume import Volume
 
 
@@ -32,6 +34,7 @@ class ModelService(Configuration):
         namespace: None means the connection's namespace.
         replicas: pods, where nothing scales them.
         autoscale: scale by a metric instead.
+        vertical: find out by watching how much CPU and memory the model server needs.
         gpu: GPUs a pod.
         route: None keeps the service inside the cluster.
         service_type: `ClusterIP`, `NodePort`, `LoadBalancer`, `Headless`, or a ServiceType with options.
@@ -65,6 +68,7 @@ class ModelService(Configuration):
     namespace: Namespace | None = None
     replicas: Annotated[int, Field(ge=1, le=1000, strict=True)] = 2
     autoscale: Autoscale | None = None
+    vertical: Vertical | None = None
     gpu: Gpu | None = None
     route: Route | None = Route()
     service_type: Annotated[ServiceType, BeforeValidator(as_service_type)] = ServiceType()
@@ -93,6 +97,12 @@ class ModelService(Configuration):
                 "replicas and autoscale are both given, and would fight over one field; expected one of them "
                 "(Autoscale(min=..., max=...) sets the bounds)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _autoscalers_agree(self) -> ModelService:
+        check_rivals(self.autoscale, self.vertical, self.replicas)
+        check_demand(self.autoscale, ingress=self.route is not None and self.route.gateway is None)
         return self
 
     @model_validator(mode="after")
