@@ -106,7 +106,7 @@ class CanaryWork:
         source = model_source(spec)
         if not model_source(self.stable).reaches(source):
             raise UsageError(
-                f"the canary's model is at {spec.model}, which the NetworkPolicy of {self.name} does not open",
+                f"the NetworkPolicy of {self.name} does not lead to the canary's model at {spec.model}",
                 where=f"the service's own model is {self.stable.model}",
                 expected="a model at the same kind of place: s3, the same https host, or a claim",
                 next_step="publish it there, or deploy the service with the new address",

@@ -30,8 +30,8 @@ def with_digest(
     """
     if scheme(spec.model) == "https":
         return _with_https_digest(cluster, spec, namespace, say)
-    if scheme(spec.model) == "pvc":
-        return spec  # its digest is in the spec, and the claim can be read by pods only
+    if scheme(spec.model) in ("pvc", "file"):
+        return spec  # only pods can read a claim, whose digest is in the spec, or the files of their image
     endpoint = _endpoint_from_here(platform, spec)
     keys = _keys(cluster, namespace, spec.storage_secret) if endpoint else None
     if endpoint is None or keys is None:
@@ -57,7 +57,10 @@ def _with_https_digest(cluster: Cluster, spec: ModelService, namespace: str, say
     from mlk8s.storage.manifest import MANIFEST, Manifest
 
     ca = _authority(cluster, spec.model_ca, namespace) if spec.model_ca is not None else None
+    host = urlsplit(spec.model).hostname or ""
     try:
+        if ".svc" in host:
+            raise StorageUnreachable(f"The host {host} is known in the cluster only.")
         store = HttpsStore(Location.parse(spec.model), ca_pem=ca)
         found = Manifest.parse(store.get(MANIFEST), f"{spec.model}/{MANIFEST}")
     except StorageUnreachable as error:
