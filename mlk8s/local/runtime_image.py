@@ -31,7 +31,7 @@ OWN_BASES = ("python", "server", "pipeline")
 PACKAGES_DIR = "/opt/packages"
 """Where the wheels of the requirements are; it comes before everything else on PYTHONPATH."""
 MODELS_DIR = "/opt/models"
-"""Where a model is: MODELS_DIR/NAME/VERSION, so that file:///opt/models/NAME/VERSION is its address in a pod."""
+"""Where a model is: MODELS_DIR/NAME/VERSION; in a pod its address is file:///opt/models/NAME/VERSION."""
 LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 

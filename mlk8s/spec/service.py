@@ -27,7 +27,8 @@ class ModelService(Configuration):
 
     Attributes:
         name: DNS-1123 label, at most 50 characters.
-        model: s3://BUCKET/PATH, pvc://CLAIM/PATH or https://HOST/PATH of a version with its manifest.
+        model: s3://BUCKET/PATH, pvc://CLAIM/PATH or https://HOST/PATH of a version with its manifest, or
+            file:///PATH of one in the image.
         digest: sha256:... of the manifest; `deploy` fills it in where it can reach the storage, so that every
             pod serves the same bytes. Needed for pvc://, and for https:// that cannot be read from here.
         model_ca: authority of the certificate of an https:// model, where the system does not know it.
@@ -107,6 +108,10 @@ class ModelService(Configuration):
 
     @model_validator(mode="after")
     def _model_is_certain(self) -> ModelService:
+        if scheme(self.model) == "file" and self.image is None:
+            raise ValueError(
+                f"model {self.model} is in an image; expected `image` to name it (`mlk8s image build --model`)"
+            )
         if scheme(self.model) == "pvc" and self.digest is None:
             raise ValueError(digest_needed(self.model))
         if self.model_ca is not None and scheme(self.model) != "https":

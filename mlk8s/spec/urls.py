@@ -15,16 +15,20 @@ from mlk8s.spec.volume import ObjectName, dns_subdomain
 _PATH = r"/[A-Za-z0-9._/=-]*[A-Za-z0-9._=-]"
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]" + _PATH)
 _OTHER = re.compile(r"(?:pvc://[a-z0-9.-]+|https://[A-Za-z0-9.-]+(?::[0-9]{1,5})?)" + _PATH)
-_FORMS = "s3://BUCKET/PATH, pvc://CLAIM/PATH or https://HOST/PATH (such as s3://models/iris/1)"
+_IMAGE = re.compile("file://" + _PATH)
+_FORMS = (
+    "s3://BUCKET/PATH, pvc://CLAIM/PATH, https://HOST/PATH or file:///PATH of the image "
+    "(such as s3://models/iris/1)"
+)
 
 
 def model_url(value: str) -> str:
     """Check the address of a version: the folder that holds its manifest.json.
 
     Raises:
-        ValueError: with the three forms.
+        ValueError: with the four forms.
     """
-    if not (_S3.fullmatch(value) or _OTHER.fullmatch(value)):
+    if not any(form.fullmatch(value) for form in (_S3, _OTHER, _IMAGE)):
         if value.startswith("http://"):
             raise ValueError("expected https://: what comes over http can be changed on its way")
         raise ValueError(f"expected the address of a version, {_FORMS}")
@@ -35,7 +39,7 @@ def model_url(value: str) -> str:
         raise ValueError("expected a path without '.', '..' and empty parts")
     if parts.scheme == "pvc":
         dns_subdomain(parts.netloc)
-    else:
+    elif parts.scheme == "https":
         for label in (parts.hostname or "").split("."):
             dns_label(label)
         if parts.port == 0:  # a larger one than 65535 is refused by reading it
@@ -49,13 +53,13 @@ def data_url(value: str) -> str:
     Raises:
         ValueError: it is no address, or one that can only be read.
     """
-    if scheme(model_url(value)) == "https":
-        raise ValueError("expected s3://BUCKET/DATASET or pvc://CLAIM/DATASET: https is for reading")
+    if scheme(model_url(value)) in ("https", "file"):
+        raise ValueError("expected s3://BUCKET/DATASET or pvc://CLAIM/DATASET: others are for reading")
     return value
 
 
 def scheme(url: str) -> str:
-    """Return s3, pvc or https."""
+    """Return s3, pvc, https or file."""
     return url.partition("://")[0]
 
 

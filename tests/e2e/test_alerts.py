@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -76,9 +77,10 @@ def _series(code: str, bucket: str | None, per_minute: float) -> dict[str, str]:
     [
         (0.0, 0.0, set()),
         (0.005, 0.005, set()),  # half of either budget's pace
-        (0.2, 0.0, {("ModelErrorBudgetBurn", "1h"), ("ModelErrorBudgetBurn", "6h")}),
-        (0.0, 0.2, {("ModelLatencyBudgetBurn", "1h"), ("ModelLatencyBudgetBurn", "6h")}),
-        (0.08, 0.0, {("ModelErrorBudgetBurn", "6h")}),  # between 6 and 14.4 times the pace
+        (0.2, 0.0, {("ModelErrorBudgetBurn", window) for window in ("1h", "6h", "1d")}),
+        (0.0, 0.2, {("ModelLatencyBudgetBurn", window) for window in ("1h", "6h", "1d")}),
+        (0.08, 0.0, {("ModelErrorBudgetBurn", window) for window in ("6h", "1d")}),  # 8 times the pace
+        (0.02, 0.0, set()),  # twice the pace: a ticket, but only after three hours
     ],
 )
 def test_promtool_sees_the_budgets_burn(
@@ -127,12 +129,7 @@ def _firing(promtool: Path, folder: Path, series: list[dict[str, str]]) -> set[t
     if done.returncode == 0:
         return set()
     # promtool shows what it got where nothing was expected
-    found = set()
-    for line in (done.stdout + done.stderr).splitlines():
-        if 'alertname="' in line:
-            labels = line[line.index("{") + 1 : line.index("}")]
-            pairs = dict(part.strip().split("=", 1) for part in labels.split(", "))
-            found.add((pairs["alertname"].strip('"'), pairs.get("window", '""').strip('"')))
+    found = set(re.findall(r'alertname="(\w+)"(?:, window="(\w+)")?\} 1E\+00', done.stdout + done.stderr))
     assert found, done.stdout + done.stderr
     return found
 
@@ -155,7 +152,7 @@ def watched(k8s: Kubernetes) -> Iterator[str]:
     spec = operation.alerts_of(k8s.cluster, "watched", k8s.namespace, mlk8s.Slo(p99="100ms", errors=0.01))
     operation.install(k8s.cluster, k8s.platform, spec)
     for _ in range(20):
-        service.predict(ROW)
+        service.predict([ROW])
     yield "watched"
     assert operation.remove(k8s.cluster, k8s.platform, "watched", k8s.namespace)
     assert not operation.remove(k8s.cluster, k8s.platform, "watched", k8s.namespace)
