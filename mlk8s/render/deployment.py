@@ -24,6 +24,7 @@ from mlk8s.render.pod import (
     empty_dir,
     env,
     pod_security,
+    pull_secrets,
     resources,
     tmp_mount,
 )
@@ -145,6 +146,7 @@ def _pod(spec: ModelService, facts: RenderFacts, identity: Identity, config: str
     return {
         "serviceAccountName": identity.instance,
         "automountServiceAccountToken": False,
+        **pull_secrets(spec.image_pull_secrets),
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         "terminationGracePeriodSeconds": PRE_STOP + ceil(spec.request_timeout) + _SLACK,

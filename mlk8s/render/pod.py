@@ -70,3 +70,8 @@ def tmp_mount() -> Manifest:
 def env(values: dict[str, str]) -> list[Manifest]:
     """Return plain environment variables."""
     return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def pull_secrets(names: tuple[str, ...]) -> Manifest:
+    """Return the pod's field with the Secrets of registries that want a login; empty without."""
+    return {"imagePullSecrets": [{"name": name} for name in names]} if names else {}

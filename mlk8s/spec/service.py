@@ -41,6 +41,7 @@ class ModelService(Configuration):
         service_type: `ClusterIP`, `NodePort`, `LoadBalancer`, `Headless`, or a ServiceType with options.
         resources: CPU and memory a pod.
         image: model server image; None means the platform's.
+        image_pull_secrets: Secrets (kubernetes.io/dockerconfigjson) of registries that want a login.
         storage_secret: Secret with access-key-id and secret-access-key, mounted as files.
         storage_endpoint: S3 address as seen from pods; None means the platform's.
         env, config_files, secret_env, secret_files: what the server reads; see Configuration.
@@ -75,6 +76,7 @@ class ModelService(Configuration):
     service_type: Annotated[ServiceType, BeforeValidator(as_service_type)] = ServiceType()
     resources: Resources = Resources()
     image: Image | None = None
+    image_pull_secrets: tuple[Name, ...] = ()
     storage_secret: Name = "mlk8s-storage"
     storage_endpoint: str | None = None
     labels: Labels = {}

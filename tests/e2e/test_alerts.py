@@ -144,15 +144,13 @@ def watched(k8s: Kubernetes) -> Iterator[str]:
     """A deployed service with its rules in the cluster's Prometheus; gone from there afterwards."""
     url = "s3://models/watched/1"
     upload_model(scaling(2.0), url, config=k8s.storage(), exist_ok=True)
-    service = k8s.deploy(
+    k8s.deploy(
         mlk8s.ModelService(
             name="watched", model=url, replicas=1, resources=Resources(cpu="100m", memory="256Mi")
         )
     )
     spec = operation.alerts_of(k8s.cluster, "watched", k8s.namespace, mlk8s.Slo(p99="100ms", errors=0.01))
     operation.install(k8s.cluster, k8s.platform, spec)
-    for _ in range(20):
-        service.predict([ROW])
     yield "watched"
     assert operation.remove(k8s.cluster, k8s.platform, "watched", k8s.namespace)
     assert not operation.remove(k8s.cluster, k8s.platform, "watched", k8s.namespace)
@@ -165,7 +163,8 @@ def test_the_clusters_prometheus_computes_the_rules(k8s: Kubernetes, watched: st
     deadline = time.monotonic() + 45  # two evaluations of 15 s
     while not (found := prometheus.query(f"{error_ratio('5m')}{where}")):
         assert time.monotonic() < deadline, prometheus.rules()
-        time.sleep(0.5)
+        k8s.service(watched).predict([ROW])  # a rate needs a counter that rises between scrapes
+        time.sleep(0.2)
     assert [sample.value for sample in found] == [0.0]
     assert [sample.value for sample in prometheus.query(f"service:pods:up{where}")] == [1.0]
     groups = prometheus.rules()
