@@ -21,6 +21,7 @@ from mlk8s.cli import (
     rollout,
     secret,
     services,
+    why,
 )
 from mlk8s.cli.interrupt import ReaderGone
 
@@ -73,6 +74,7 @@ def build() -> typer.Typer:
         pipelines,
         load,
         demo,
+        why,
     ):
         part.register(app)
     return app

@@ -12,6 +12,7 @@ from mlk8s.errors import NotFound
 from mlk8s.operations.service import Service
 
 if TYPE_CHECKING:
+    from mlk8s.assess.why.facts import Diagnosis
     from mlk8s.operations.job import JobResult
     from mlk8s.operations.objects import Applied
     from mlk8s.operations.secrets import Value
@@ -241,6 +242,26 @@ class Kubernetes:
             wait=wait,
             say=say or print,
         )
+
+    def why(self, wanted: str, namespace: str | None = None) -> Diagnosis:
+        """Say why an object does not do what it is there for: one sentence of cause and one of remedy.
+
+        Args:
+            wanted: 'pod/x', 'deployment/x', 'job/x', 'hpa/x', 'ingress/x', 'pvc/x', ..., or a name alone.
+
+        Raises:
+            NotFound: there is no such object; names what is there.
+            UsageError: an unknown kind.
+        """
+        from mlk8s.operations.why import why
+
+        return why(self.cluster, self.platform, wanted, namespace)
+
+    def why_all(self, namespace: str | None = None) -> list[Diagnosis]:
+        """Look at everything in a namespace; those with a `cause` are broken."""
+        from mlk8s.operations.why import why_all
+
+        return why_all(self.cluster, self.platform, namespace)
 
     def storage(self) -> StorageConfig:
         """Return the platform's object storage as seen from here, with its credentials.

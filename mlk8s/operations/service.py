@@ -13,6 +13,7 @@ from mlk8s.errors import NotFound
 
 if TYPE_CHECKING:
     from mlk8s.assess.split import Split
+    from mlk8s.assess.why.facts import Diagnosis
     from mlk8s.clients.background import BackgroundClient
     from mlk8s.clients.inference import Inference, Prediction
     from mlk8s.operations.canary import CanaryStatus
@@ -45,6 +46,7 @@ class Service:
         self.platform = platform
         self.name = name
         self.namespace = namespace
+        self.ca: str | os.PathLike[str] | None = None
         self._inference: Inference | None = None
 
     def __repr__(self) -> str:
@@ -56,14 +58,7 @@ class Service:
         from mlk8s.clients.traffic import way_in
 
         found = way_in(self.cluster, self.name, self.namespace)
-        if found is None:
-            return None
-        base = self.platform.ingress_url or ""
-        if found.host:
-            scheme, _, address = (base or "http://").partition("://")
-            _, colon, port = address.partition(":")
-            base = f"{scheme}://{found.host}{colon}{port}"
-        return found.url(base)
+        return None if found is None else found.url(self.platform)
 
     @property
     def inference(self) -> Inference:
@@ -77,16 +72,24 @@ class Service:
 
         if self._inference is None:
             found = way_in(self.cluster, self.name, self.namespace)
-            if found is None or self.platform.ingress_url is None:
+            address = found.address(self.platform) if found is not None else None
+            if found is None or address is None:
                 raise NotFound(
-                    f"service {self.name!r} has no Ingress that can be reached from here",
+                    f"service {self.name!r} has no way in from here",
                     where=f"namespace {self.namespace!r}",
                     next_step="deploy it with a route, or use `kubectl port-forward`",
                 )
-            self._inference = Inference(
-                found.url(self.platform.ingress_url), model=self.name, host=found.host
-            )
+            self._inference = Inference(address, model=self.name, host=found.host, ca=self.ca)
         return self._inference
+
+    def trust(self, ca: str | os.PathLike[str]) -> Service:
+        """Trust a certificate authority, or a self-signed certificate, for this service; return the service.
+
+        Args:
+            ca: PEM file.
+        """
+        self.ca, self._inference = ca, None
+        return self
 
     def predict(self, inputs: Any, *, headers: dict[str, str] | None = None) -> Prediction:
         """Ask the model once, through the Ingress.
@@ -109,8 +112,8 @@ class Service:
 
         from mlk8s.clients.background import BackgroundClient
 
-        way_in = urlsplit(self.platform.ingress_url or "").hostname
-        return BackgroundClient(self.inference, inputs, rps=rps, allowed=[way_in] if way_in else [])
+        allowed = urlsplit(self.inference.url).hostname  # the way in that the cluster itself told
+        return BackgroundClient(self.inference, inputs, rps=rps, allowed=[allowed] if allowed else [])
 
     def status(self) -> ServiceStatus:
         """Return replicas and model as the cluster has them now.
@@ -132,6 +135,12 @@ class Service:
             updated=int(status.get("updatedReplicas") or 0),
             url=self.url,
         )
+
+    def why(self) -> Diagnosis:
+        """Say why the service does not serve: its pods, then what leads to them, then its autoscaler."""
+        from mlk8s.operations.why import why
+
+        return why(self.cluster, self.platform, self.name, self.namespace)
 
     def canary(
         self,
@@ -200,9 +209,7 @@ class Service:
 
         return history(self.cluster, self.name, self.namespace)
 
-    def undo(
-        self, *, to_revision: int | None = None, timeout: float = 120.0, say: Say | None = None
-    ) -> None:
+    def undo(self, *, to_revision: int | None = None, timeout: float = 120.0, say: Say | None = None) -> None:
         """Go back to a revision of `history`, by default the one before; wait until it serves."""
         from mlk8s.operations.rollout import undo
 
