@@ -19,7 +19,9 @@ class RenderFacts:
         storage_namespace: namespace of the object storage; None means that it is outside the cluster.
         ingress_url: address of the Ingress as seen from the user, without a trailing slash.
         secret_versions: what changes with a Secret's content, by its name; never anything of the content.
-        ingress_https_url: the same where the Ingress terminates TLS.
+        ingress_https_url: the same where the way in terminates TLS.
+        gateway_tls: whether the Gateway that a route names listens with TLS only.
+        prometheus_url: address of Prometheus as seen from pods.
     """
 
     namespace: str
@@ -32,4 +34,6 @@ class RenderFacts:
     storage_namespace: str | None = None
     ingress_url: str | None = None
     ingress_https_url: str | None = None
+    prometheus_url: str | None = None
+    gateway_tls: bool = False
     secret_versions: Mapping[str, str] = field(default_factory=dict)

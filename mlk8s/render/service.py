@@ -9,9 +9,11 @@ from mlk8s.render.container import container_configs
 from mlk8s.render.deployment import config_map, deployment, model_source, service_account, storage_endpoint
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.gateway import http_route
+from mlk8s.render.keda import scaled_object
 from mlk8s.render.network import namespace_peer, network_policy, way_to
 from mlk8s.render.routing import PORT, cluster_service, ingress
 from mlk8s.render.scaling import autoscaler, disruption_budget
+from mlk8s.render.vertical import vertical_autoscaler
 from mlk8s.render.volume import claims
 from mlk8s.spec.pods import SERVER
 from mlk8s.spec.route import ServiceType
@@ -22,7 +24,7 @@ def render_service(spec: ModelService, facts: RenderFacts, track: Track = "stabl
     """Return every object of a service in apply order.
 
     ServiceAccount, ConfigMap, NetworkPolicy, Service, PodDisruptionBudget, Deployment, and where the spec
-    asks for them HorizontalPodAutoscaler and Ingress or HTTPRoute.
+    asks for them HorizontalPodAutoscaler or ScaledObject, VerticalPodAutoscaler, and Ingress or HTTPRoute.
 
     Args:
         track: the workload that has the requests: `green` for a blue/green service that serves from there.
@@ -35,7 +37,10 @@ def render_service(spec: ModelService, facts: RenderFacts, track: Track = "stabl
     manifests = [*render_workload(spec, facts, workload, replicas), service_policy(spec, facts)]
     manifests += claims(spec.volumes, spec.name, facts.namespace, service_labels(spec, identity))
     if spec.autoscale is not None:
-        manifests.append(autoscaler(spec, facts, workload, spec.autoscale))
+        scaler = scaled_object if spec.autoscale.scaler == "keda" else autoscaler
+        manifests.append(scaler(spec, facts, workload, spec.autoscale))
+    if spec.vertical is not None:
+        manifests.append(vertical_autoscaler(spec, facts, workload, spec.vertical))
     if spec.route is not None and spec.route.gateway is not None:
         manifests.append(http_route(spec, facts, spec.route.gateway))
     elif spec.route is not None:

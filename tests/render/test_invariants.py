@@ -14,7 +14,7 @@ from mlk8s.render.bundle import apply_order, to_yaml
 from mlk8s.render.common import Identity, label_value
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.job import job_name, render_cron_job, render_job
-from mlk8s.render.scaling import quantity
+from mlk8s.render.metrics import quantity
 from mlk8s.render.service import render_service, render_workload
 from mlk8s.render.stored import dump_spec, stored_spec
 from mlk8s.spec.autoscale import Autoscale

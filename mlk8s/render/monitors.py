@@ -1,0 +1,45 @@
+"""Scrape declarations for the Prometheus operator, where pods are not found by annotation."""
+
+from __future__ import annotations
+
+from mlk8s.render.common import COMPONENT, NAME, TRACK, VERSION, Identity, Manifest, manifest, service_labels
+from mlk8s.render.facts import RenderFacts
+from mlk8s.spec.service import ModelService
+
+API = "monitoring.coreos.com/v1"
+_INTERVAL = "5s"
+
+
+def pod_monitor(spec: ModelService, facts: RenderFacts) -> Manifest:
+    """Return the PodMonitor of a service's pods: the series get the labels that every metric is found by."""
+    identity = Identity(spec.name)
+    endpoint = {
+        "port": "http",
+        "path": "/metrics",
+        "interval": _INTERVAL,
+        "relabelings": [
+            {"sourceLabels": [_meta(label)], "targetLabel": target, "action": "replace"}
+            for label, target in ((NAME, "service"), (TRACK, "track"), (VERSION, "version"))
+        ],
+    }
+    body = {"selector": _pods(identity), "podMetricsEndpoints": [endpoint]}
+    labels = service_labels(spec, identity)
+    return manifest(API, "PodMonitor", spec.name, facts.namespace, labels, spec=body)
+
+
+def service_monitor(spec: ModelService, facts: RenderFacts) -> Manifest:
+    """Return the ServiceMonitor of a service, for a Prometheus that selects only these; never beside a
+    PodMonitor, which would count everything twice."""
+    identity = Identity(spec.name)
+    endpoint = {"port": "http", "path": "/metrics", "interval": _INTERVAL}
+    body = {"selector": _pods(identity), "endpoints": [endpoint], "podTargetLabels": [NAME, TRACK, VERSION]}
+    labels = service_labels(spec, identity)
+    return manifest(API, "ServiceMonitor", spec.name, facts.namespace, labels, spec=body)
+
+
+def _pods(identity: Identity) -> Manifest:
+    return {"matchLabels": {key: identity.selector[key] for key in (NAME, COMPONENT)}}
+
+
+def _meta(label: str) -> str:
+    return "__meta_kubernetes_pod_label_" + label.replace(".", "_").replace("/", "_")
