@@ -60,6 +60,7 @@ _PUBLIC = {
     "Report": "mlk8s.report",
     "Run": "mlk8s.operations.run",
     "connect": "mlk8s.operations.connection",
+    "self_signed": "mlk8s.operations.tls",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
@@ -67,6 +68,7 @@ __all__ = ["__version__", *sorted(_PUBLIC)]
 if TYPE_CHECKING:
     from mlk8s.errors import Mlk8sError as Mlk8sError
     from mlk8s.operations.connection import connect as connect
+    from mlk8s.operations.tls import self_signed as self_signed
     from mlk8s.spec.alerts import Alerts as Alerts
     from mlk8s.spec.autoscale import Autoscale as Autoscale
     from mlk8s.spec.autoscale import Behavior as Behavior

@@ -15,12 +15,14 @@ from mlk8s.cli import (
     demo,
     doctor,
     image,
+    lint,
     load,
     local,
     pipelines,
     rollout,
     secret,
     services,
+    tls,
     why,
 )
 from mlk8s.cli.interrupt import ReaderGone
@@ -66,6 +68,7 @@ def build() -> typer.Typer:
         doctor,
         services,
         secret,
+        tls,
         alerts,
         rollout,
         canary,
@@ -75,6 +78,7 @@ def build() -> typer.Typer:
         load,
         demo,
         why,
+        lint,
     ):
         part.register(app)
     return app

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlk8s.cli.options import Context, Form, Kubeconfig, Namespace, Output
+from mlk8s.cli.options import CaCert, Context, Form, Kubeconfig, Namespace, Output
 from mlk8s.cli.output import facts, say, show
 from mlk8s.cli.promise import P50, P90, P95, P99, Errors, promise
 from mlk8s.cli.target import open_namespace
@@ -77,6 +77,7 @@ def loadtest(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where results go; ./runs/NAME-TIME by default."),
     ] = None,
+    cacert: CaCert = None,
     output: Output = Form.TABLE,
     context: Context = None,
     namespace: Namespace = None,
@@ -95,6 +96,8 @@ def loadtest(
     request = _request(data, body)
     k8s = open_namespace(context, namespace, kubeconfig)
     service = k8s.service(name)
+    if cacert is not None:
+        service.trust(cacert)
     from mlk8s.operations.loadtest import loadtest
 
     try:

@@ -48,6 +48,10 @@ Kubeconfig = Annotated[
 Output = Annotated[
     Form, typer.Option("--output", "-o", metavar="table|json|yaml", help="How to print the result.")
 ]
+CaCert = Annotated[
+    Path | None,
+    typer.Option("--cacert", metavar="FILE", help="PEM file of the authority to trust, for TLS."),
+]
 Timeout = Annotated[
     str | None,
     typer.Option("--timeout", metavar="DURATION", help="How long to wait, such as 90s or 5m."),

@@ -8,7 +8,7 @@ import typer
 
 from mlk8s.cli.deploy import deploy
 from mlk8s.cli.interrupt import leaves
-from mlk8s.cli.options import Context, Form, Kubeconfig, Namespace, Output, Timeout, seconds
+from mlk8s.cli.options import CaCert, Context, Form, Kubeconfig, Namespace, Output, Timeout, seconds
 from mlk8s.cli.output import columns, say, show
 from mlk8s.cli.target import open_namespace
 
@@ -85,6 +85,7 @@ def predict(
             help="Request header, such as 'X-Canary: always'; may be repeated.",
         ),
     ] = None,
+    cacert: CaCert = None,
     context: Context = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
@@ -96,7 +97,8 @@ def predict(
 
     inputs, extra = read_inputs(data), headers(header or [])
     k8s = open_namespace(context, namespace, kubeconfig)
-    answer = k8s.service(name).predict(inputs, headers=extra)
+    service = k8s.service(name)
+    answer = (service.trust(cacert) if cacert else service).predict(inputs, headers=extra)
     outputs = {key: array.tolist() for key, array in answer.outputs.items()}
     print(
         json.dumps(

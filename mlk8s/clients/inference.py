@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from mlk8s.clients.tensors import TensorSpec, decode, encode
+from mlk8s.clients.tls import context
 from mlk8s.errors import NotFound, PredictionFailed, Unreachable, UsageError, WaitTimeout
 
 if TYPE_CHECKING:
@@ -83,7 +85,10 @@ class Inference:
     Args:
         url: base address, http://HOST:PORT/NAMESPACE/NAME; a trailing /v2 is accepted.
         model: name of the model; None means the address's last path element.
-        host: Host header, where the Ingress rule has a host.
+        host: Host header, where the Ingress rule has a host; with TLS also the name that is asked for (SNI)
+            and that the certificate has to have.
+        ca: PEM file of the authorities to trust; None means the machine's.
+        verify: False trusts any certificate: for looking only.
         connect_timeout, timeout: seconds, for the connection and for each read.
         connections: kept connections; more threads than these wait for one.
 
@@ -97,6 +102,8 @@ class Inference:
         *,
         model: str | None = None,
         host: str | None = None,
+        ca: str | os.PathLike[str] | None = None,
+        verify: bool = True,
         connect_timeout: float = 2.0,
         timeout: float = 15.0,
         connections: int = 4,
@@ -108,13 +115,20 @@ class Inference:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError("not an HTTP address", where=url, expected="http://HOST:PORT/NAMESPACE/NAME")
         self.model_name = model or parts.path.rpartition("/")[2]
+        self.host = host
         self._headers = {"Host": host} if host else {}
         self._metadata: ModelMetadata | None = None
+        secure: dict[str, Any] = {}
+        if parts.scheme == "https":
+            secure = {"ssl_context": context(ca, verify=verify), "server_hostname": host or parts.hostname}
+            if not verify:
+                secure["cert_reqs"] = "CERT_NONE"
         self._pool = urllib3.PoolManager(
             maxsize=connections,
             block=True,
             timeout=urllib3.Timeout(connect=connect_timeout, read=timeout),
             retries=False,  # urllib3 would log each one to the user's terminal
+            **secure,
         )
 
     def live(self) -> bool:
@@ -264,8 +278,15 @@ class Inference:
         )  # fmt: skip
 
     def _no_answer(self, error: Exception) -> Unreachable | WaitTimeout:
-        from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
+        from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError, SSLError
 
+        if isinstance(error, SSLError):
+            return Unreachable(
+                f"the server's certificate is not trusted: {_first(error)}",
+                where=self.url,
+                expected="a certificate for the service's host, of an authority that is trusted here",
+                next_step="`service.trust('ca.pem')`, or --cacert, names the authority's certificate",
+            )
         if isinstance(error, ReadTimeoutError):
             return WaitTimeout(
                 "no answer in time",

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 from mlk8s.clients.cluster import Cluster
 from mlk8s.errors import ClusterError, Forbidden, NotFound, Rejected
+from mlk8s.render.common import BASE_PATH
+
+if TYPE_CHECKING:
+    from mlk8s.clients.platform import Platform
 
 DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
 TRAEFIK_SINCE = (3, 7)  # https://github.com/traefik/traefik/pull/12739
@@ -68,15 +73,35 @@ class Controller:
 
 @dataclass(frozen=True)
 class WayIn:
-    """How a service is reached from outside: path, host of its rule, and class of its Ingress."""
+    """How a service is reached from outside.
+
+    Attributes:
+        path: URL prefix.
+        host: name that its rule has; None for every name.
+        ingress_class: of its Ingress.
+        tls: whether the way in terminates TLS.
+        base: address of the service's own (a LoadBalancer's or a node's); None means the platform's Ingress.
+    """
 
     path: str
     host: str | None
     ingress_class: str | None
+    tls: bool = False
+    base: str | None = None
 
-    def url(self, ingress_url: str) -> str:
-        """Return the service's address at the way in; its host is only a header: it need not resolve here."""
-        return ingress_url.rstrip("/") + self.path.rstrip("/")
+    def address(self, platform: Platform) -> str | None:
+        """Return where to connect; the host is a header and the name in TLS only: it need not resolve."""
+        base = self.base or (platform.ingress_https_url if self.tls else platform.ingress_url)
+        return None if base is None else base.rstrip("/") + self.path.rstrip("/")
+
+    def url(self, platform: Platform) -> str | None:
+        """Return the address that a user types: with the host's name, where there is one."""
+        address = self.address(platform)
+        if address is None or self.host is None or self.host.startswith("*"):
+            return address
+        parts = urlsplit(address)
+        port = f":{parts.port}" if parts.port else ""
+        return urlunsplit(parts._replace(netloc=f"{self.host}{port}"))
 
 
 def find_controller(cluster: Cluster, ingress_class: str | None) -> Controller:
@@ -139,20 +164,67 @@ def require_canary(found: Controller) -> None:
 
 
 def way_in(cluster: Cluster, service: str, namespace: str) -> WayIn | None:
-    """Return how a service is reached from outside, by its live Ingress or HTTPRoute; None without one."""
+    """Return how a service is reached from outside; None where it is not.
+
+    Looked for in this order: its live Ingress, its HTTPRoute, its Service's own load balancer or node port.
+    """
     ingress = cluster.find("Ingress", service, namespace)
     if ingress is not None:
         rule = ingress["spec"]["rules"][0]
-        path = str(rule["http"]["paths"][0]["path"])
-        return WayIn(path, rule.get("host"), ingress["spec"].get("ingressClassName"))
+        host = rule.get("host")
+        tls = any(host in (item.get("hosts") or ()) for item in ingress["spec"].get("tls") or ())
+        path = _base_path(ingress, rule["http"]["paths"][0]["path"])
+        return WayIn(path, host, ingress["spec"].get("ingressClassName"), tls)
     try:
         route = cluster.find("HTTPRoute", service, namespace)
     except Forbidden:
         route = None
-    if route is None:
+    if route is not None:
+        match = route["spec"]["rules"][-1]["matches"][0]
+        path = _base_path(route, match["path"]["value"])
+        parent = route["spec"]["parentRefs"][0]
+        gateway = f"{parent.get('namespace', namespace)}/{parent['name']}"
+        tls = terminates_tls(cluster, gateway, parent.get("sectionName"))
+        return WayIn(path, (route["spec"].get("hostnames") or [None])[0], None, tls)
+    base = _own_address(cluster, cluster.find("Service", service, namespace) or {})
+    return WayIn(f"/{namespace}/{service}", None, None, base=base) if base is not None else None
+
+
+def _base_path(rule: dict[str, Any], first: str) -> str:
+    """Return the prefix that the server knows: of a rule that lets in parts of it only, as noted there."""
+    return str((rule["metadata"].get("annotations") or {}).get(BASE_PATH, first))
+
+
+def terminates_tls(cluster: Cluster, gateway: str, listener: str | None) -> bool:
+    """Return whether a Gateway, or one listener of it, listens with TLS only, as far as one may see.
+
+    Args:
+        gateway: NAMESPACE/NAME.
+    """
+    namespace, _, name = gateway.partition("/")
+    try:
+        found = cluster.find("Gateway", name, namespace)
+    except Forbidden:
+        return False
+    listeners = ((found or {}).get("spec") or {}).get("listeners") or []
+    return {item["protocol"] for item in listeners if listener in (None, item["name"])} == {"HTTPS"}
+
+
+def _own_address(cluster: Cluster, service: dict[str, Any]) -> str | None:
+    """Return the base URL of a Service's load balancer, else of its node port on the first node."""
+    port = ((service.get("spec") or {}).get("ports") or [{}])[0]
+    balancer = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+    if balancer:
+        return f"http://{balancer[0].get('ip') or balancer[0].get('hostname')}:{port['port']}"
+    if not port.get("nodePort"):
         return None
-    match = route["spec"]["rules"][-1]["matches"][0]
-    return WayIn(str(match["path"]["value"]), (route["spec"].get("hostnames") or [None])[0], None)
+    try:
+        nodes = cluster.list("Node")
+    except Forbidden:
+        return None
+    addresses = {item["type"]: item["address"] for node in nodes[:1] for item in node["status"]["addresses"]}
+    address = addresses.get("ExternalIP") or addresses.get("InternalIP")
+    return f"http://{address}:{port['nodePort']}" if address else None
 
 
 def product(image: str) -> Running | None:

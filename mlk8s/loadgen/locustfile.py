@@ -8,6 +8,7 @@ import signal
 from math import ceil
 from time import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent
 from locust import LoadTestShape, events
@@ -16,6 +17,7 @@ from locust.env import Environment
 from mlk8s.loadgen.guard import check_target
 from mlk8s.loadgen.recorder import Recorder
 from mlk8s.loadgen.settings import Settings
+from mlk8s.loadgen.tls import context_factory
 from mlk8s.loadgen.user import InferUser, Plan
 
 SPAWN_RATE = 100
@@ -38,6 +40,9 @@ class ServiceUser(InferUser):
     plan = plan
     network_timeout = settings.timeout
     connection_timeout = settings.timeout
+    ssl_context_factory = staticmethod(
+        context_factory(settings.host or urlsplit(settings.url).hostname or "", settings.ca)
+    )
 
 
 class ProfileShape(LoadTestShape):  # type: ignore[misc]  # locust has no types

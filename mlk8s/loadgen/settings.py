@@ -31,6 +31,8 @@ class Settings:
         allowed: hosts beside loopback that may get load: the connected cluster's ingress.
         parent: process that has to live for the test to go on, or 0.
         directory: where results go; the settings file's own directory.
+        host: Host header, and the name that TLS asks for; None means the URL's own.
+        ca: PEM file of the authorities to trust; None means the machine's.
     """
 
     url: str
@@ -43,6 +45,8 @@ class Settings:
     allowed: list[str]
     parent: int
     directory: Path
+    host: str | None = None
+    ca: str | None = None
 
     def write(self) -> Path:
         """Write the settings into their directory and return the file."""

@@ -68,6 +68,8 @@ class InferUser(FastHttpUser):  # type: ignore[misc]  # locust has no types
         """Send one request and record its latency, outcome, status and model version."""
         plan = self.plan
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        if plan.settings.host is not None:
+            headers["Host"] = plan.settings.host
         status, version, outcome = 0, "", "connection"
         plan.recorder.sent(time())
         began = perf_counter()

@@ -209,6 +209,27 @@ class Kubernetes:
 
         remove_spec(self.cluster, spec, name, namespace=namespace, say=say or print)
 
+    def create_tls_secret(
+        self,
+        name: str,
+        certificate: bytes | str | os.PathLike[str],
+        key: bytes | str | os.PathLike[str],
+        *,
+        host: str | None = None,
+        namespace: str | None = None,
+    ) -> None:
+        """Write a certificate and its key as the Secret that `Route(tls=NAME)` names; PEM bytes, or files.
+
+        Args:
+            host: name that the certificate has to be valid for.
+
+        Raises:
+            UsageError: wrong host, expired, not the certificate's key, or no such file; nothing was written.
+        """
+        from mlk8s.operations.tls import create_tls_secret
+
+        create_tls_secret(self.cluster, name, certificate, key, host=host, namespace=namespace)
+
     def run_job(
         self, job: FeatureJob, *, wait: bool = True, timeout: float | None = None, say: Say | None = None
     ) -> JobResult | None:

@@ -21,6 +21,7 @@ from mlk8s.operations.replicas import hand_over, settle
 from mlk8s.operations.rollout_checks import refuse_paused, warn_surge
 from mlk8s.operations.secrets import require_secrets
 from mlk8s.operations.waiting import RolloutWatcher, wait_rollout
+from mlk8s.operations.way_in import require_way_in, wait_for_address, wait_for_gateway
 from mlk8s.render.common import COMPONENT, INSTANCE, MANAGED_BY, MANAGER, NAME, Manifest, Track
 from mlk8s.render.deployment import model_source
 from mlk8s.render.routing import service_url
@@ -113,6 +114,7 @@ def deploy(
     manifests = render_service(spec, render_facts(platform, namespace))
     require_permissions(cluster, namespace, [item["kind"] for item in manifests], _READS)
     require_secrets(cluster, namespace, spec)
+    require_way_in(cluster, platform, spec, namespace)
     live = cluster.find("Deployment", spec.name, namespace)
     if live is not None:
         canary_state.refuse_while_running(live)
@@ -171,6 +173,8 @@ def release(
     if not wait:
         return Deployed(spec=spec, url=url, ready=0, seconds=time.monotonic() - started)
     verdict = wait_rollout(cluster, instance, namespace, timeout=timeout, say=say)
+    wait_for_gateway(cluster, spec, namespace, say=say)
+    wait_for_address(cluster, spec, namespace, say=say)
     wait_for_entry(spec, facts, say=say)
     seconds = time.monotonic() - started
     prune_configs(cluster, spec.name, instance, namespace)

@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from mlk8s.assess.certificate import certificate_names, covers
+from mlk8s.clients.tls import Looking
 from mlk8s.errors import RolloutFailed
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.routing import service_url
+from mlk8s.spec.route import Route
 from mlk8s.spec.service import ModelService
 
 Say = Callable[[str], None]
@@ -34,38 +37,74 @@ def wait_for_entry(spec: ModelService, facts: RenderFacts, *, say: Say, version:
     url = service_url(spec, facts)
     if spec.route is None or url is None:
         return
-    host = spec.route.host  # only a header: the name need not resolve here
+    host = _asked_host(spec.route)  # only a header, and the name in TLS: it need not resolve here
+    probe = url + _probe_path(spec.route)
     end = time.monotonic() + _TIMEOUT
     while True:
         try:
-            status, answered = _ask(url + _READY, host)
+            status, answered, shown = _ask(probe, host)
         except (OSError, http.client.HTTPException) as error:
             say(f"{spec.name}: {url} is not reachable from here ({error}); the pods are ready")
             return
-        if status == 200 and version in (None, answered):
+        through = status == 200 or (not probe.endswith(_READY) and answered is not None)
+        wrong = _wrong_certificate(spec.route, shown)
+        if through and wrong is None and version in (None, answered):
             return
         late = time.monotonic() > end
-        if late and status == 200:
+        if late and wrong is not None:
+            raise RolloutFailed(
+                f"{spec.name}: its pods are ready, but the Ingress shows {wrong}",
+                where=probe,
+                expected=f"the certificate of Secret {spec.route.tls}",
+                next_step="see in the controller's log why it does not take the Secret",
+            )
+        if late and through:
             say(f"{spec.name}: version {answered} still answers at {url} after {_TIMEOUT:g} s")
             return
         if late:
             raise RolloutFailed(
                 f"{spec.name}: its pods are ready, but the Ingress answers {status} after {_TIMEOUT:g} s",
-                where=url + _READY,
+                where=probe,
                 expected="200 from the model server",
                 next_step="see that a controller serves the Ingress's class: `mlk8s doctor`",
             )
         time.sleep(_POLL)
 
 
-def _ask(url: str, host: str | None) -> tuple[int, str | None]:
-    """Return the HTTP status, and the model version that answered."""
+def _asked_host(route: Route) -> str | None:
+    """Return the host to ask for: of a wildcard some name that it covers."""
+    return route.host.replace("*", "any", 1) if route.host is not None else None
+
+
+def _probe_path(route: Route) -> str:
+    """Return a path below the service's that the route lets in: readiness, else its first rule's."""
+    for rule in route.paths:
+        prefix = rule.path.rstrip("/")
+        if rule.path == _READY or (rule.type == "Prefix" and _READY.startswith(f"{prefix}/")):
+            return _READY
+    return route.paths[0].path if route.paths else _READY
+
+
+def _wrong_certificate(route: Route, shown: bytes) -> str | None:
+    """Say whose certificate was shown where it is not the host's."""
+    if route.host is None or not shown or covers(names := certificate_names(shown), _asked_host(route) or ""):
+        return None
+    return f"a certificate for {', '.join(names) or 'nobody'}, not for {route.host}"
+
+
+def _ask(url: str, host: str | None) -> tuple[int, str | None, bytes]:
+    """Return the HTTP status, the model version that answered, and the certificate that was shown."""
     parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=3.0)
+    address = parts.hostname or ""
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        connection = Looking(address, parts.port, host or address, 3.0)
+    else:
+        connection = http.client.HTTPConnection(address, parts.port, timeout=3.0)
     try:
         connection.request("GET", parts.path, headers={"Host": host} if host else {})
         response = connection.getresponse()
-        return response.status, response.headers.get("X-Model-Version")
+        shown = connection.certificate if isinstance(connection, Looking) else b""
+        return response.status, response.headers.get("X-Model-Version"), shown
     finally:
         connection.close()

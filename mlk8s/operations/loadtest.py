@@ -17,7 +17,7 @@ from mlk8s.clients.clock import Clock, utc
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.locust import LocustProcess
 from mlk8s.clients.prometheus import Prometheus
-from mlk8s.errors import LoadTestError, NotFound, UsageError
+from mlk8s.errors import LoadTestError, UsageError
 from mlk8s.loadgen.answer import rows_of
 from mlk8s.loadgen.guard import check_target
 from mlk8s.loadgen.settings import Settings
@@ -67,9 +67,7 @@ def loadtest(
         KeyboardInterrupt: passed on after Locust was stopped and the partial results were saved.
     """
     seconds = _seconds(settle)
-    url = service.url
-    if url is None:
-        raise NotFound(f"service {service.name!r} has no Ingress", next_step="deploy it with a route")
+    url = service.inference.url  # where to connect; the host that a rule has is only told
     check_target(url, allowed := ingress_hosts(cluster, service))
     request = _body(service, inputs, body)
     place = _new_directory(directory, service.name, say)
@@ -85,6 +83,8 @@ def loadtest(
         allowed=allowed,
         parent=os.getpid(),
         directory=place,
+        host=service.inference.host,
+        ca=str(Path(service.ca).expanduser().absolute()) if service.ca is not None else None,
     )
     (place / BODY).write_bytes(request)
     (place / PROFILE).write_bytes(orjson.dumps(profile.model_dump(), option=orjson.OPT_INDENT_2))
@@ -163,7 +163,7 @@ def ingress_hosts(cluster: Cluster, service: Service) -> list[str]:
     ingress = cluster.find("Ingress", service.name, service.namespace) or {}
     balancer = (ingress.get("status") or {}).get("loadBalancer") or {}
     hosts = [item.get("ip") or item.get("hostname") for item in balancer.get("ingress") or []]
-    hosts.append(urlsplit(service.platform.ingress_url or "").hostname)
+    hosts += [urlsplit(url or "").hostname for url in (service.platform.ingress_url, service.inference.url)]
     return sorted({host for host in hosts if host})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from mlk8s.assess.split import Split
     from mlk8s.assess.why.facts import Diagnosis
     from mlk8s.clients.background import BackgroundClient
+    from mlk8s.clients.forward import PortForward
     from mlk8s.clients.inference import Inference, Prediction
+    from mlk8s.clients.streams import ExecResult
     from mlk8s.operations.canary import CanaryStatus
     from mlk8s.operations.colours import BlueGreenHandle
+    from mlk8s.operations.inspect import ServiceEvent
+    from mlk8s.operations.logs import LogLine
     from mlk8s.operations.rollout import Revision
     from mlk8s.operations.run import Run
     from mlk8s.spec.load import LoadProfile, Slo
@@ -235,6 +239,63 @@ class Service:
         from mlk8s.operations.rollout import restart
 
         restart(self.cluster, self.name, self.namespace, wait=wait, timeout=timeout, say=say or print)
+
+    def events(self) -> list[ServiceEvent]:
+        """Return the events of this service's objects: pods, ReplicaSets, autoscaler, ...; newest last."""
+        from mlk8s.operations.inspect import events
+
+        return events(self.cluster, self.name, self.namespace)
+
+    def logs(
+        self,
+        *,
+        follow: bool = False,
+        container: str | None = None,
+        since: str | float | None = None,
+        tail: int | None = None,
+        previous: bool = False,
+        pod: str | None = None,
+        timestamps: bool = False,
+    ) -> Iterator[LogLine]:
+        """Yield the log lines of all pods in the order of time; see `mlk8s.operations.logs.logs`."""
+        from mlk8s.operations.logs import logs
+
+        return logs(
+            self.cluster, self.name, self.namespace, follow=follow, container=container, since=since,
+            tail=tail, previous=previous, pod=pod, timestamps=timestamps,
+        )  # fmt: skip
+
+    def exec(
+        self,
+        command: Sequence[str],
+        *,
+        pod: str | None = None,
+        container: str | None = None,
+        stdin: bytes | str | None = None,
+        timeout: float | None = 60.0,
+    ) -> ExecResult:
+        """Run a command in a pod, by default in the server of the first ready one, and wait for its end.
+
+        Raises:
+            UsageError: the command cannot be started.
+            WaitTimeout: it still runs after `timeout` seconds.
+        """
+        from mlk8s.operations.inspect import run_command
+
+        return run_command(
+            self.cluster, self.name, self.namespace, command, pod=pod, container=container, stdin=stdin,
+            timeout=timeout,
+        )  # fmt: skip
+
+    def port_forward(
+        self, port: int = 8080, *, local_port: int = 0, pod: str | None = None, say: Say | None = None
+    ) -> PortForward:
+        """Return a port of 127.0.0.1 that leads to a ready pod's, while a `with` block runs."""
+        from mlk8s.operations.inspect import forward
+
+        return forward(
+            self.cluster, self.name, self.namespace, port, local_port=local_port, pod=pod, say=say or print
+        )
 
     def colours(self) -> BlueGreenHandle:
         """Return the two colours of a service with strategy 'BlueGreen': switch, back, finish, status."""

@@ -30,6 +30,9 @@ MODEL = "mlk8s.dev/model"
 KIND = "mlk8s.dev/kind"
 """Label with the declared kind (`StatefulSet`, `Tenant`, ...) that an applied object belongs to."""
 
+BASE_PATH = "mlk8s.dev/base-path"
+"""Annotation of an Ingress or HTTPRoute that lets in only parts of a service: the prefix its server knows."""
+
 Track = Literal["stable", "canary", "green", "preview"]
 
 

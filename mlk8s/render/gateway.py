@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mlk8s.render.common import Identity, Manifest, manifest, service_labels
+from mlk8s.render.common import BASE_PATH, Identity, Manifest, manifest, service_labels
 from mlk8s.render.facts import RenderFacts
-from mlk8s.render.routing import PORT, route_paths
+from mlk8s.render.routing import PORT, route_path, route_paths
 from mlk8s.spec.service import ModelService
 
 
@@ -57,8 +57,9 @@ def http_route(
     if spec.route.host is not None:
         body["hostnames"] = [spec.route.host]
     labels = service_labels(spec, Identity(spec.name))
+    notes = {BASE_PATH: route_path(spec, facts)} if spec.route.paths else None
     return manifest(
-        "gateway.networking.k8s.io/v1", "HTTPRoute", spec.name, facts.namespace, labels, spec=body
+        "gateway.networking.k8s.io/v1", "HTTPRoute", spec.name, facts.namespace, labels, notes, spec=body
     )
 
 

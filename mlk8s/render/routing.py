@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlk8s.render.common import Identity, Manifest, manifest, service_labels
+from mlk8s.render.common import BASE_PATH, Identity, Manifest, manifest, service_labels
 from mlk8s.render.facts import RenderFacts
 from mlk8s.spec.route import ExternalName, Route, ServiceType
 from mlk8s.spec.service import ModelService
@@ -19,8 +19,12 @@ def route_path(spec: ModelService, facts: RenderFacts) -> str:
 
 def service_url(spec: ModelService, facts: RenderFacts) -> str | None:
     """Return the service's address as seen from the user, without a trailing slash; None without a route."""
-    base = facts.ingress_https_url if spec.route is not None and spec.route.tls else facts.ingress_url
-    if spec.route is None or base is None:
+    route = spec.route
+    secure = route is not None and (
+        route.tls is not None or (route.gateway is not None and facts.gateway_tls)
+    )
+    base = facts.ingress_https_url if secure else facts.ingress_url
+    if route is None or base is None:
         return None
     return base.rstrip("/") + route_path(spec, facts).rstrip("/")
 
@@ -82,6 +86,8 @@ def ingress(
     if route.host is not None:
         rule = {"host": route.host, **rule}
     body: Manifest = {"rules": [rule]}
+    if route.paths:
+        annotations = {BASE_PATH: route_path(spec, facts), **(annotations or {})}
     if route.tls is not None:
         body["tls"] = [{"hosts": [route.host], "secretName": route.tls}]
         annotations = {SSL_REDIRECT: str(route.redirect is not False).lower(), **(annotations or {})}
