@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from mlk8s.errors import Mlk8sError, UsageError
+from mlk8s.secrecy import looks_secret, redact, secret_name
 
 Say = Callable[[str], None]
 _LONGEST_DIRECTORY = 55  # a Unix socket's path has at most 107 bytes, and /kernel-UUID-ipc-N comes after it
@@ -24,13 +25,17 @@ class NotebookFailed(Mlk8sError):
 def run_notebook(notebook: Path, executed: Path, parameters: Mapping[str, Any], *, say: Say = print) -> str:
     """Run a notebook in its own directory and return what its last cell printed.
 
+    What looks like a secret is replaced in what is said and returned, and in the executed notebook's outputs.
+    A parameter that looks like one would be written into that notebook, and is refused.
+
     Args:
         executed: where the notebook with its outputs is written; also when a cell fails.
         parameters: values for the cell tagged `parameters`.
         say: gets a line a cell, and what the cells print.
 
     Raises:
-        UsageError: no such notebook, or it has no such parameter (papermill itself would only warn).
+        UsageError: no such notebook, or it has no such parameter (papermill itself would only warn), or one
+            is a secret.
         NotebookFailed: a cell raised.
         Mlk8sError: papermill is not installed.
     """
@@ -66,6 +71,7 @@ def run_notebook(notebook: Path, executed: Path, parameters: Mapping[str, Any], 
             next_step="open the executed notebook: it has everything up to the failure",
         ) from None
     finally:
+        _redact_outputs(executed)
         logger.removeHandler(handler)
         logger.setLevel(level)
         logger.propagate = spread
@@ -89,6 +95,44 @@ def _check_parameters(known: Mapping[str, Any], given: Mapping[str, Any], notebo
             f"the notebook has no parameter {unknown[0]!r}", where=str(notebook),
             expected=f"one of: {', '.join(known) or 'it has no cell tagged `parameters`'}",
         )  # fmt: skip
+
+    for name, value in given.items():
+        if isinstance(value, str) and (secret_name(name, value) or looks_secret(value)):
+            raise UsageError(
+                f"the parameter {name!r} looks like a secret, and would stand in the executed notebook",
+                where=str(notebook),
+                expected="a Secret of the cluster that the notebook's services refer to",
+                next_step="`mlk8s secret create`, or an environment variable that the notebook reads",
+            )
+
+
+def _redact_outputs(executed: Path) -> None:
+    """Replace what looks like a secret in the outputs of a notebook, also where a cell failed."""
+    if not executed.is_file():
+        return
+    text = executed.read_text(encoding="utf-8")
+    book = orjson.loads(text)
+    found = False
+    for cell in book["cells"]:
+        before = cell.get("outputs") or []
+        after = [_redacted(item) for item in before]
+        if after != before:
+            cell["outputs"], found = after, True
+    if found:
+        executed.write_bytes(orjson.dumps(book, option=orjson.OPT_INDENT_2))
+
+
+def _redacted(value: Any) -> Any:
+    """Return an output with its texts redacted; a picture's text has no secret's form."""
+    if isinstance(value, dict):
+        return {key: _redacted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        if value and isinstance(value[-1], str) and all(str(item).endswith("\n") for item in value[:-1]):
+            whole = "".join(value)  # lines of one text: a form may go over several
+            hidden = redact(whole)
+            return value if hidden == whole else hidden.splitlines(keepends=True)
+        return [_redacted(item) for item in value]
+    return redact(value) if isinstance(value, str) else value
 
 
 def _labels(cells: list[dict[str, Any]], injected: bool) -> list[str | None]:
@@ -117,9 +161,10 @@ def _last_words(notebook: Any) -> str:
     """Return the text that the last code cell wrote to stdout."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     outputs = code[-1].outputs if code else []
-    return "".join(
+    words = "".join(
         item["text"] for item in outputs if item["output_type"] == "stream" and item["name"] == "stdout"
     )
+    return redact(words)
 
 
 class _Lines(logging.Handler):
@@ -143,7 +188,7 @@ class _Lines(logging.Handler):
             return
         begun = re.match(r"Executing Cell (\d+)-*$", text)
         if begun is None:
-            self._say(text)
+            self._say(redact(text))
             return
         number = int(begun[1])
         label = self._labels[number - 1] if number <= len(self._labels) else f"— cell {number}"

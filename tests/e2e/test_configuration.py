@@ -31,7 +31,8 @@ import json, os
 secret = {FOLDER!r} + "/password"
 print(json.dumps({{
     "env": os.environ.get("GREETING"), "file": open({SETTINGS!r}).read(),
-    "secret": os.environ.get("DB_PASSWORD"), "secret_file": open(secret).read(), "mode": oct(os.stat(secret).st_mode & 0o777)}}), flush=True)
+    "secret": os.environ.get("DB_PASSWORD"), "secret_file": open(secret).read(),
+    "mode": oct(os.stat(secret).st_mode & 0o777)}}), flush=True)
 """
 STAY = "\nimport signal; signal.sigwait([signal.SIGTERM])\n"
 # The server is started only once it sees all of it, so a pod that is ready has seen it.

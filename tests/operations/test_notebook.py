@@ -60,6 +60,29 @@ def test_a_cell_that_raises_is_told_and_the_notebook_is_kept(tmp_path: Path) -> 
     assert "no good" in (tmp_path / "done.ipynb").read_text()
 
 
+def test_secrets_are_not_in_the_executed_notebook_nor_in_what_is_said(tmp_path: Path) -> None:
+    # Put together here, so that this file has no form of a secret itself.
+    secret = "AKIA" + "ABCDEFGHIJKLMNOP"
+    show = f"print('key', {secret[:4]!r} + {secret[4:]!r}, 'of ' 'postgres://me:' 'pw@' 'db/x')"
+    notebook = write(
+        tmp_path / "a.ipynb", "# Title", "n = 1", show, f"raise ValueError({secret[:4]!r} + {secret[4:]!r})"
+    )
+    said: list[str] = []
+    with pytest.raises(NotebookFailed) as caught:
+        run_notebook(notebook, tmp_path / "done.ipynb", {}, say=said.append)
+    done = (tmp_path / "done.ipynb").read_text()
+    for text in (done, "\n".join(said), str(caught.value)):
+        assert secret not in text and "[redacted]" in text
+    assert "me:pw" not in done
+    nbformat.validate(nbformat.read(tmp_path / "done.ipynb", as_version=4))
+    with pytest.raises(UsageError, match="'password' looks like a secret") as refused:
+        run_notebook(
+            write(tmp_path / "b.ipynb", "# Title", "password = ''"), tmp_path / "b-done.ipynb",
+            {"password": "hunter2"}, say=lambda _: None,
+        )  # fmt: skip
+    assert "hunter2" not in str(refused.value) and not (tmp_path / "b-done.ipynb").exists()
+
+
 def test_an_unknown_parameter_and_a_missing_notebook_are_refused_before_anything_runs(tmp_path: Path) -> None:
     notebook = write(tmp_path / "a.ipynb", "# Title", "n = 1\nm = 2")
     with pytest.raises(UsageError, match="no parameter 'k'") as caught:
