@@ -34,7 +34,8 @@ def fetch(env: Mapping[str, str]) -> Manifest:
     room, digest = env.get("MODEL_BYTES") or None, env.get("MODEL_DIGEST") or None
     if room is not None and not room.isdigit():
         raise UsageError(f"MODEL_BYTES is {room!r}.", expected="a whole number of bytes")
-    if digest is None and not url.startswith("s3://"):
+    # Of what is in the image, the image's own digest is sure.
+    if digest is None and not url.startswith(("s3://", "file://")):
         raise UsageError("MODEL_DIGEST is not set.", where=url, expected="sha256:... of the manifest.json")
     return download(url, env.get("MODEL_DIR") or "/models", digest=digest, limit=int(room) if room else None)
 
