@@ -1,4 +1,4 @@
-"""Whether a manifest has the shape of its kind in Kubernetes' OpenAPI; a misspelt field names the right one."""
+"""Whether a manifest has its kind's shape in Kubernetes' OpenAPI; a misspelt field names the right one."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from mlk8s.cli import (
     canary,
     demo,
     doctor,
+    inspect,
     image,
     lint,
     load,

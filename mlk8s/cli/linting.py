@@ -56,9 +56,11 @@ def findings(
 ) -> tuple[list[Record], list[str]]:
     """Return the findings with file and line, and a sentence for everything that was not checked."""
     found = lint(manifests.bodies, whole=whole, waivers=read_waivers(config))
-    wrong, notes = _schema_findings(manifests, schemas)
+    told = {(item.place, item.keys) for item in found}
+    shapes, notes = _schema_findings(manifests, schemas)
+    wrong = [item for item in shapes if (item.place, item.keys) not in told]
     return [
-        _record(item, manifests.sources) for item in sorted([*found, *wrong], key=lambda item: item.place)
+        record(item, manifests.sources) for item in sorted([*found, *wrong], key=lambda item: item.place)
     ], notes
 
 
@@ -71,7 +73,7 @@ def _schema_findings(manifests: Manifests, version: str) -> tuple[list[Finding],
     if schemas is None:
         return [], [note] if note else []
     found: list[Finding] = []
-    unknown: dict[str, int] = {}
+    unknown: dict[str, Source] = {}
     for place, body in enumerate(manifests.bodies):
         title = Obj(place, body).title
         for keys, sentence in schemas.check(body):
@@ -79,23 +81,23 @@ def _schema_findings(manifests: Manifests, version: str) -> tuple[list[Finding],
                 Finding("schema", "error", title, dotted(keys), sentence, "correct the field", place, keys)
             )
         if not schemas.knows(body):
-            unknown.setdefault(f"{body['apiVersion']} {body['kind']}", place)
+            unknown.setdefault(f"{body['apiVersion']} {body['kind']}", manifests.sources[place])
     notes = [
-        f"{manifests.sources[place].file}:{manifests.sources[place].line()}: the fields of {kind} are not checked: "
-        "its CRD is not Kubernetes' own; `--server` asks a cluster that has it"
-        for kind, place in unknown.items()
+        f"{source.file}:{source.line()}: the fields of {kind} are not checked, it is not Kubernetes' own: "
+        "`--server` asks a cluster that has its CRD"
+        for kind, source in unknown.items()
     ]
     return found, notes
 
 
-def _record(item: Finding, sources: Sequence[Source]) -> Record:
-    record: Record = {
-        name: getattr(item, name) for name in ("rule", "severity", "object", "path", "sentence", "fix")
-    }
-    if item.place >= 0:
+def record(item: Finding, sources: Sequence[Source]) -> Record:
+    """Return a finding as it is printed: with file and line where its manifest came from a file."""
+    names = ("rule", "severity", "object", "path", "sentence", "fix")
+    found: Record = {name: getattr(item, name) for name in names}
+    if 0 <= item.place < len(sources):
         source = sources[item.place]
-        record |= {"file": source.file, "line": source.line(*item.keys)}
-    return record
+        found |= {"file": source.file, "line": source.line(*item.keys)}
+    return found
 
 
 def read_waivers(path: str | None) -> list[Waiver]:

@@ -111,7 +111,7 @@ def _collect(document: Document, found: Manifests, *, named: bool) -> None:
         )
     elif version.startswith(_OURS):
         found.notes.append(
-            f"{document.place()}: passed over, a spec of mlk8s: `mlk8s deploy --dry-run=client -f FILE | mlk8s lint -`"
+            f"{document.place()}: passed over, a spec: `mlk8s deploy --dry-run=client -f FILE | mlk8s lint -`"
         )
     elif kind.endswith("List") and isinstance(values.get("items"), list):
         for i, item in enumerate(values["items"]):

@@ -77,6 +77,18 @@ class Document:
                 break
         return int(line) + 1
 
+    def node(self, *path: str | int) -> Any:
+        """Return the node of a path, with its marks; None where there is none."""
+        node: Any = self._node
+        for key in path:
+            if isinstance(node, yaml.MappingNode):
+                node = next((item for name, item in node.value if name.value == str(key)), None)
+            elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+                node = node.value[key]
+            else:
+                return None
+        return node
+
     def place(self, *path: str | int) -> str:
         """Return `file:line` of a path, or of the nearest mapping around it that is there."""
         return f"{self.name}:{self.line(*path)}"
@@ -86,8 +98,8 @@ def parse_all(text: str, name: str) -> list[Document]:
     """Return the documents of a YAML text; empty ones are left out.
 
     Raises:
-        UsageError: not YAML, a key given twice, a tag that Kubernetes does not know, or aliases that make a small
-            text a huge one.
+        UsageError: not YAML, a key given twice, a tag that Kubernetes does not know, or aliases that make a
+            small text a huge one.
     """
     documents = []
     loader = _Loader(text)

@@ -71,7 +71,7 @@ def apply(findings: Iterable[Finding], objects: list[Obj], waivers: Iterable[Wai
     for item, _ in files:
         fault = _fault(item.rule, item.reason)
         if fault:
-            yield Finding("waiver", "error", item.source, item.rule, *fault)
+            yield Finding("waiver", "error", item.source, item.rule, *fault, -1)
     for finding in findings:
         if finding.rule in own[finding.place][0]:
             used.add((finding.place, finding.rule))
@@ -89,9 +89,11 @@ def apply(findings: Iterable[Finding], objects: list[Obj], waivers: Iterable[Wai
         for rule in rules:
             if (obj.index, rule) not in used:
                 yield _unused(obj.title, f"metadata.annotations[{WAIVE!r}]", rule, obj.index)
-    for i, (item, _) in enumerate(files):
-        if i not in active and _fault(item.rule, item.reason) is None:
-            yield _unused(item.source, item.rule, item.rule, 0)
+    for i, (item, pattern) in enumerate(files):
+        # Of a part of the files, a waiver for another part says nothing.
+        meant = any(pattern.fullmatch(obj.title) for obj in objects)
+        if i not in active and meant and _fault(item.rule, item.reason) is None:
+            yield _unused(item.source, item.rule, item.rule, -1)
 
 
 def _unused(title: str, path: str, rule: str, index: int) -> Finding:
