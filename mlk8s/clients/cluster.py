@@ -65,6 +65,11 @@ class Cluster:
     def server(self) -> str:
         return self._transport.server
 
+    @property
+    def transport(self) -> Transport:
+        """What carries the requests, for answers that do not end: see `mlk8s.clients.streams`."""
+        return self._transport
+
     def version(self) -> str:
         """Return the API server's version, such as 'v1.35.4'."""
         return str(orjson.loads(self.raw("GET", "/version"))["gitVersion"])

@@ -94,10 +94,8 @@ class Transport:
 
     def stream(self, path: str, query: dict[str, Any], *, read_timeout: float) -> Iterator[bytes]:
         """Yield the lines of a streamed answer; a socket silent for `read_timeout` seconds ends it."""
-        response = self._send("GET", path, query, None, "application/json", "application/json", read_timeout)
+        response = self.open_stream(path, query, read_timeout=read_timeout)
         try:
-            if response.status >= 400:
-                raise failure(int(response.status), bytes(response.data), f"GET {path}", self.server)
             rest = b""
             for chunk in response.stream(65536):
                 *lines, rest = (rest + chunk).split(b"\n")
@@ -105,6 +103,46 @@ class Transport:
         finally:
             # An unread watch cannot go back to the pool.
             response.close()
+
+    def open_stream(self, path: str, query: dict[str, Any], *, read_timeout: float) -> Any:
+        """Return a streamed answer, urllib3's, that the caller reads and closes.
+
+        Raises:
+            Unreachable, Forbidden, NotFound, Conflict, Rejected, ClusterError: by what the server answered.
+        """
+        try:
+            response = self._send("GET", path, query, None, "application/json", "*/*", read_timeout)
+            if response.status < 400:
+                return response
+            content = bytes(response.data)
+        except Exception as error:  # urllib3 and ssl raise a dozen kinds
+            raise self._unreachable(error) from None
+        raise failure(int(response.status), content, f"GET {path}", self.server)
+
+    def websocket(self, path: str, query: list[tuple[str, str]], protocols: str) -> Any:
+        """Open a WebSocket (websocket-client's) with our credentials.
+
+        Args:
+            protocols: subprotocols by preference, separated by commas.
+
+        Raises:
+            Unreachable, Forbidden, NotFound, Conflict, Rejected, ClusterError: by what the server answered.
+        """
+        from kubernetes.stream.ws_client import create_websocket, get_websocket_url
+        from websocket import WebSocketBadStatusException
+
+        configuration = self._client.configuration
+        headers = {"sec-websocket-protocol": protocols}
+        for setting in configuration.auth_settings().values():
+            headers[str(setting["key"])] = str(setting["value"])
+        url = get_websocket_url(self.server + path, query)
+        try:
+            return create_websocket(configuration, url, headers)
+        except WebSocketBadStatusException as error:
+            body = bytes(error.resp_body or b"")
+            raise failure(int(error.status_code), body, f"GET {path}", self.server) from None
+        except Exception as error:  # websocket-client, socket and ssl raise a dozen kinds
+            raise self._unreachable(error) from None
 
     def close(self) -> None:
         self._client.close()
