@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlk8s.cli.interrupt import leaves
@@ -11,13 +12,19 @@ from mlk8s.spec.autoscale import Autoscale
 from mlk8s.spec.base import Spec
 from mlk8s.spec.job import FeatureCronJob, FeatureJob
 from mlk8s.spec.resources import Gpu, Resources
-from mlk8s.spec.service import ModelService, Route
+from mlk8s.spec.route import Route
+from mlk8s.spec.service import ModelService
 
 if TYPE_CHECKING:
     from mlk8s.operations.connection import Kubernetes
 
 _AUTOSCALE = ("min", "max", "metric", "target")
 _RESOURCES = ("cpu", "cpu_limit", "memory", "memory_limit")
+_PAIRS = {
+    "env": "env", "label": "labels", "config_file": "config_files", "secret_env": "secret_env",
+    "secret_files": "secret_files",
+}  # fmt: skip
+"""Options of the form KEY=VALUE, and their fields."""
 _ROUTE = ("host", "path", "ingress_class")
 
 
@@ -50,9 +57,11 @@ def from_options(name: str, options: dict[str, Any]) -> ModelService:
         values["route"] = Route(**route)
     if "gpu" in options:
         values["gpu"] = Gpu(options["gpu"])
-    for option, field in (("env", "env"), ("label", "labels")):
+    for option, field in _PAIRS.items():
         if option in options:
             values[field] = dict(_pair(option, item) for item in options[option])
+    if "config_files" in values:
+        values["config_files"] = {place: Path(file) for place, file in values["config_files"].items()}
     return ModelService(name=name, **values)
 
 
@@ -71,7 +80,7 @@ def _resources(given: dict[str, str]) -> Resources:
 def _pair(option: str, text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise UsageError(f"--{option} {text!r} is not KEY=VALUE")
+        raise UsageError(f"--{option.replace('_', '-')} {text!r} is not KEY=VALUE")
     return key, value
 
 

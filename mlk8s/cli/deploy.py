@@ -60,6 +60,33 @@ def deploy(
             help="Plain environment variable; may be repeated.",
         ),
     ] = None,
+    config_file: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--config-file",
+            metavar="PATH=FILE",
+            rich_help_panel=_SPEC,
+            help="A file's text at a path in the server's container; may be repeated.",
+        ),
+    ] = None,
+    secret_env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--secret-env",
+            metavar="KEY=SECRET/KEY",
+            rich_help_panel=_SPEC,
+            help="Environment variable from a Secret; may be repeated.",
+        ),
+    ] = None,
+    secret_files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--secret-files",
+            metavar="PATH=SECRET",
+            rich_help_panel=_SPEC,
+            help="A Secret's keys as files of a directory; may be repeated.",
+        ),
+    ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(
@@ -211,6 +238,7 @@ def deploy(
         metric=metric, target=target, gpu=gpu, cpu=cpu, cpu_limit=cpu_limit, memory=memory,
         memory_limit=memory_limit, host=host, path=path, ingress_class=ingress_class,
         strategy=strategy, max_surge=max_surge, max_unavailable=max_unavailable, retain=retain,
+        config_file=config_file, secret_env=secret_env, secret_files=secret_files,
     )  # fmt: skip
     specs: list[Spec]
     if file is not None:

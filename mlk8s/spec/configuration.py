@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from mlk8s.secrecy import secret_name
@@ -72,6 +73,22 @@ def _config_files(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _read_files(value: object) -> object:
+    """Return the texts of files that are given as Path."""
+    if not isinstance(value, dict):
+        return value
+    return {path: _text(item) if isinstance(item, Path) else item for path, item in value.items()}
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot read the file {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"the file {file} is not UTF-8 text; expected other bytes on a volume") from None
+
+
 def check_size(texts: Iterable[str]) -> None:
     """Check that the texts of files fit into a pod's configuration.
 
@@ -122,14 +139,14 @@ class Configuration(Spec):
 
     Attributes:
         env: plain environment variables; anything that looks like a secret is refused.
-        config_files: text by absolute path, at most 200 kB together; kept in an immutable ConfigMap, so that
-            a change makes new pods.
+        config_files: text, or the Path of a file here, by absolute path in the container; at most 200 kB
+            together. An immutable ConfigMap keeps them, so that a change makes new pods.
         secret_env: SECRET/KEY of the namespace by environment variable.
         secret_files: SECRET by directory; each key is a file (mode 0440) in it.
     """
 
     env: Environment = {}
-    config_files: Annotated[dict[str, str], AfterValidator(_config_files)] = {}
+    config_files: Annotated[dict[str, str], BeforeValidator(_read_files), AfterValidator(_config_files)] = {}
     secret_env: Annotated[dict[str, str], AfterValidator(_secret_env)] = {}
     secret_files: Annotated[dict[str, str], AfterValidator(_secret_files)] = {}
 
