@@ -37,6 +37,7 @@ _PUBLIC = {
     "Input": "mlk8s.spec.urls",
     "LoadProfile": "mlk8s.spec.load",
     "Metric": "mlk8s.spec.metric",
+    "LogCollector": "mlk8s.spec.logs",
     "ModelService": "mlk8s.spec.service",
     "NodeTerm": "mlk8s.spec.scheduling",
     "PathRule": "mlk8s.spec.route",
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from mlk8s.spec.load import LoadProfile as LoadProfile
     from mlk8s.spec.load import Slo as Slo
     from mlk8s.spec.load import Stage as Stage
+    from mlk8s.spec.logs import LogCollector as LogCollector
     from mlk8s.spec.metric import Follow as Follow
     from mlk8s.spec.metric import Metric as Metric
     from mlk8s.spec.resources import Gpu as Gpu

@@ -57,13 +57,18 @@ class _Static:
 # The paths are those of the official images, so that a manifest's `command` fits both.
 _STATIC = {
     "coredns": _Static("/coredns"),
+    "keda-adapter": _Static("/keda-adapter"),
+    "keda-operator": _Static("/keda"),
     "pause": _Static("/pause", ("-P",), user=65535),
     "prometheus": _Static("/bin/prometheus", user=65534),
     "prometheus-adapter": _Static("/adapter"),
     "seaweedfs": _Static("/usr/bin/weed"),
     "traefik": _Static("/usr/local/bin/traefik"),
+    "vpa-admission-controller": _Static("/admission-controller"),
+    "vpa-recommender": _Static("/recommender"),
+    "vpa-updater": _Static("/updater"),
 }
-_ROOMS = {"server": ("storage", "server"), "pipeline": ("storage", "pipeline")}
+_ROOMS = {"server": ("storage", "server"), "pipeline": ("storage", "pipeline", "collector")}
 _COMMANDS = {"server": ("python3", "-m", "mlk8s.server"), "pipeline": ("python3",)}
 
 PYTHON_IMAGES = tuple(_ROOMS)

@@ -14,6 +14,7 @@ from mlk8s.operations.service import Service
 if TYPE_CHECKING:
     from mlk8s.assess.why.facts import Diagnosis
     from mlk8s.operations.job import JobResult
+    from mlk8s.operations.log_search import Logs
     from mlk8s.operations.objects import Applied
     from mlk8s.operations.secrets import Value
     from mlk8s.spec.base import Spec
@@ -73,6 +74,13 @@ class Kubernetes:
             f"Kubernetes {self.version} at {self.cluster.server}, context {self.cluster.context!r}, "
             f"namespace {self.namespace!r}"
         )
+
+    @property
+    def logs(self) -> Logs:
+        """The lines that the log collector has shipped: `k8s.logs.search("timeout", service="iris")`."""
+        from mlk8s.operations.log_search import Logs
+
+        return Logs(self.cluster, self.storage)
 
     def create_namespace(self, name: str | None = None) -> bool:
         """Make a namespace with Pod Security `restricted` if it is not there; return whether it was made."""

@@ -81,11 +81,13 @@ def apply_spec(
     built_in = [item["kind"] for item in manifests if item["kind"] in BUILT_IN]
     require_permissions(cluster, home, built_in, [read for kind in built_in for read in READS.get(kind, ())])
     require_secrets(cluster, home, spec)
+    refuse_foreign(cluster, manifests)
+    own = [item for item in manifests if item["kind"] == "Namespace"]
+    applied = apply_all(cluster, own, say=say)
     secret = getattr(spec, "storage_secret", None)
     if secret is not None and require_storage_secret(cluster, home, secret):
         say(f"{name}: storage credentials copied into namespace {home}")
-    refuse_foreign(cluster, manifests)
-    applied = apply_all(cluster, manifests, say=say)
+    applied += apply_all(cluster, [item for item in manifests if item not in own], say=say)
     _prune(cluster, kind, name, home, manifests, say)
     say(f"{name}: {kind} applied, {len(applied)} objects{f' in namespace {home}' if places else ''}")
     if wait:

@@ -14,11 +14,13 @@ from mlk8s.errors import UsageError
 from mlk8s.render.bundle import apply_order
 from mlk8s.render.common import KIND, MANAGED_BY, MANAGER, NAME, Manifest
 from mlk8s.render.facts import RenderFacts
+from mlk8s.render.logs import render_log_collector
 from mlk8s.render.routing import render_external_name
 from mlk8s.render.scheduling import render_priority_class
 from mlk8s.render.volume import render_volume
 from mlk8s.render.workload import render_daemon_set, render_stateful_set
 from mlk8s.spec.base import Spec
+from mlk8s.spec.logs import LogCollector
 from mlk8s.spec.route import ExternalName
 from mlk8s.spec.scheduling import PriorityClass
 from mlk8s.spec.volume import Volume
@@ -28,6 +30,7 @@ Renderer = Callable[[Any, RenderFacts], list[Manifest]]
 
 RENDERERS: dict[type[Spec], Renderer] = {
     DaemonSet: render_daemon_set,
+    LogCollector: render_log_collector,
     ExternalName: render_external_name,
     PriorityClass: render_priority_class,
     StatefulSet: render_stateful_set,

@@ -62,6 +62,11 @@ def render_stateful_set(spec: StatefulSet, facts: RenderFacts) -> list[Manifest]
 
 def render_daemon_set(spec: DaemonSet, facts: RenderFacts) -> list[Manifest]:
     """Return ServiceAccount, ConfigMaps, NetworkPolicy and DaemonSet."""
+    return [*workload_surroundings(spec, facts), daemon_set(spec, facts)]
+
+
+def daemon_set(spec: DaemonSet, facts: RenderFacts) -> Manifest:
+    """Return the DaemonSet alone."""
     body = {
         "revisionHistoryLimit": _HISTORY,
         "minReadySeconds": ceil(spec.min_ready),
@@ -72,10 +77,7 @@ def render_daemon_set(spec: DaemonSet, facts: RenderFacts) -> list[Manifest]:
         "selector": {"matchLabels": workload_selector(spec)},
         "template": pod_template(spec, facts),
     }
-    return [
-        *workload_surroundings(spec, facts),
-        manifest("apps/v1", "DaemonSet", spec.name, facts.namespace, workload_labels(spec), spec=body),
-    ]
+    return manifest("apps/v1", "DaemonSet", spec.name, facts.namespace, workload_labels(spec), spec=body)
 
 
 def workload_selector(spec: Workload) -> dict[str, str]:
