@@ -24,7 +24,7 @@ _FORMS = (
     ("a Slack token", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
     ("a Google API key", r"\bAIza[A-Za-z0-9_-]{35}"),
     ("an API key", r"\bsk-[A-Za-z0-9_-]{20,}"),
-    ("a JSON web token", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+"),
+    ("a JSON web token", r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+"),
     ("a URL with a password", r"(?<=://)[^\s/:@'\"]{0,200}:[^\s/@'\"]{1,200}(?=@)"),
 )
 _FORM = re.compile("|".join(f"({pattern})" for _, pattern in _FORMS), re.DOTALL)

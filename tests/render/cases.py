@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mlk8s.render.common import Manifest
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.job import render_cron_job, render_job
 from mlk8s.render.service import render_service
 from mlk8s.spec.autoscale import Autoscale
+from mlk8s.spec.container import Container, Probe, Probes
 from mlk8s.spec.job import FeatureCronJob, FeatureJob
 from mlk8s.spec.resources import Gpu, Resources
 from mlk8s.spec.service import ModelService, Route
@@ -46,6 +49,26 @@ OUTSIDE = ModelService(
 )
 INSIDE = ModelService(name="embed", model="s3://models/embed/7", route=None, replicas=1)
 
+_READS = {
+    "env": {"LOG_LEVEL": "info"},
+    "config_files": {"/etc/app/settings.yaml": "limit: 1\n"},
+    "secret_env": {"DB_PASSWORD": "db/password"},
+    "secret_files": {"/etc/db": "db"},
+}
+_IMAGE = "registry.example.com/ml/proxy:1.2"
+CONFIGURED = ModelService(
+    name="digits",
+    model="s3://models/digits/3",
+    replicas=1,
+    init=(Container("prepare", _IMAGE, command=("prepare",), mounts={"/models": "models"}),),
+    sidecars=(
+        Container("proxy", _IMAGE, ports={"admin": 9901}, probes=Probes(startup=Probe(tcp=True)), **_READS),
+    ),
+    probes=Probes(readiness=Probe(http_get="/v2/models/digits/ready", period=2), startup=Probe(period=2)),
+    **_READS,
+)
+SECRETS = replace(FACTS, secret_versions={"db": "0d4f/17"})
+
 SOURCE = """\
 def build(rows: int = 10) -> dict[str, list[int]]:
     return {"x": list(range(rows))}
@@ -65,6 +88,7 @@ def rendered() -> dict[str, list[Manifest]]:
         "service-gpu-autoscaled": render_service(SCALED, FACTS),
         "service-outside": render_service(OUTSIDE, FACTS),
         "service-inside": render_service(INSIDE, FACTS),
+        "service-configured": render_service(CONFIGURED, SECRETS),
         "job": render_job(JOB, FACTS),
         "cron-job": render_cron_job(CRON, FACTS),
     }
