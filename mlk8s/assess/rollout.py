@@ -67,7 +67,7 @@ def assess_rollout(facts: RolloutFacts) -> RolloutVerdict:
         facts.deployment["metadata"].get("generation", 0)
     )
     new = new_replica_set(facts)
-    if not observed or new is None:
+    if not observed or new is None or not _made_from(new, facts.deployment):
         paused = _paused(facts)
         if observed and paused is not None:
             words = "paused before its first pod"
@@ -92,6 +92,23 @@ def new_replica_set(facts: RolloutFacts) -> Object | None:
         if current and revision(item) == current:
             return item
     return None
+
+
+def _made_from(replica_set: Object, deployment: Object) -> bool:
+    """Return whether a ReplicaSet has the Deployment's template, as the controller compares them.
+
+    When the number of pods changes together with the template, the controller first scales the old
+    ReplicaSet and reports the generation as observed; its pods are not those of this rollout.
+    """
+
+    def template(item: Object) -> object:
+        found = item.get("spec", {}).get("template") or {}
+        labels = {
+            key: value for key, value in found.get("metadata", {}).get("labels", {}).items() if key != _HASH
+        }
+        return labels, found.get("spec")
+
+    return "template" not in replica_set.get("spec", {}) or template(replica_set) == template(deployment)
 
 
 def previous_replica_set(facts: RolloutFacts) -> Object | None:

@@ -79,6 +79,15 @@ def test_a_generation_that_the_controller_has_not_seen_is_progress() -> None:
     assert (verdict.state, verdict.summary) == ("progressing", "accepted")
 
 
+def test_pods_of_an_older_template_are_not_those_of_this_rollout() -> None:
+    """A change of template and replicas at once: the controller first scales what was there."""
+    found = load("crash-loop")
+    template = found["deployment"]["spec"]["template"]
+    template["spec"]["nodeSelector"] = {"new": "true"}
+    verdict = assess_rollout(rollout("crash-loop", deployment=found["deployment"]))
+    assert (verdict.state, verdict.summary) == ("progressing", "accepted")
+
+
 def test_a_pod_that_needs_a_node_waits_for_pods_that_are_ending() -> None:
     found = load("unschedulable")
     ending = copy.deepcopy(found["pods"][0])
