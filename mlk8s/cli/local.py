@@ -56,6 +56,15 @@ def up(
         int,
         typer.Option("--gpus", metavar="N", min=0, max=64, help="Simulated GPUs that the node advertises."),
     ] = 2,
+    optional: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            metavar="PARTS",
+            help="Optional parts, separated by commas: keda, vpa. They are built the first time, which takes "
+            "minutes, and stay until the cluster goes.",
+        ),
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Start a real Kubernetes on this machine, or repair or change the one that is there.
@@ -64,13 +73,23 @@ def up(
     naming them; the cluster lives in namespaces of its own, and `mlk8s down` removes all of it.
     """
     from mlk8s.local import drivers
+    from mlk8s.local.pins import check_optional
     from mlk8s.local.progress import open_progress
 
+    wanted = tuple(part.strip() for part in (optional or "").split(",") if part.strip())
+    check_optional(wanted)
     again = f"mlk8s up --name {name}"
     left = f"the cluster is half made; '{again}' goes on, 'mlk8s down --name {name}' removes it"
     with leaves(left), open_progress() as progress:
         made = drivers.up(
-            name, driver=driver.value, port=port, egress=egress, gpus=gpus, yes=yes, progress=progress
+            name,
+            driver=driver.value,
+            port=port,
+            egress=egress,
+            gpus=gpus,
+            yes=yes,
+            progress=progress,
+            optional=wanted,
         )
     print(
         facts(

@@ -67,6 +67,28 @@ def locked(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator
 
 
 @contextmanager
+def in_use(path: Path) -> Iterator[None]:
+    """Share a lock file with all who use the same thing; `unused` then fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def unused(path: Path) -> Iterator[bool]:
+    """Say whether nobody is inside `in_use` of the same path, and keep it so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
 def made_whole(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write a file or folder at, and rename it to `target` at the end.
 

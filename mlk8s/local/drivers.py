@@ -100,6 +100,7 @@ def up(
     gpus: int = 2,
     progress: Progress = SILENT,
     yes: bool = False,
+    optional: Sequence[str] = (),
 ) -> Local | Outside:
     """Bring a cluster up with the chosen driver; see `native.up` for the arguments.
 
@@ -115,8 +116,10 @@ def up(
         driver = "native"
     chosen = choose(driver)
     if chosen == "native":
-        return native.up(name, port=port, egress=egress, gpus=gpus, progress=progress, yes=yes)
-    return _up_outside(chosen, name, port, progress)
+        return native.up(
+            name, port=port, egress=egress, gpus=gpus, progress=progress, yes=yes, optional=optional
+        )
+    return _up_outside(chosen, name, port, progress, optional)
 
 
 def down(name: str = "mlk8s", *, purge: bool = False, progress: Progress = SILENT) -> bool:
@@ -183,7 +186,7 @@ def load_command(driver: str, name: str, archive: Path) -> list[str]:
     return ["minikube", "image", "load", str(archive), "--profile", name]
 
 
-def _up_outside(driver: str, name: str, port: int, progress: Progress) -> Outside:
+def _up_outside(driver: str, name: str, port: int, progress: Progress, optional: Sequence[str]) -> Outside:
     directory = registry.state_root() / name
     made = Outside(
         name=name,
@@ -201,14 +204,15 @@ def _up_outside(driver: str, name: str, port: int, progress: Progress) -> Outsid
         with progress.step(f"Make the {driver} cluster '{name}'"):
             text = kind_config(port) if driver == "kind" else None
             _tool(create_command(driver, name, port), kubeconfig=made.kubeconfig, stdin=text)
-    _install_platform(made, progress)
+    _install_platform(made, progress, optional)
     return made
 
 
-def _install_platform(made: Outside, progress: Progress) -> None:
+def _install_platform(made: Outside, progress: Progress, optional: Sequence[str]) -> None:
     from mlk8s.clients.cluster import Cluster
     from mlk8s.clients.platform import NAMESPACE, Platform
-    from mlk8s.local import images, platform_apply
+    from mlk8s.local import images, parts, platform_apply
+    from mlk8s.local import optional as optional_parts
     from mlk8s.local.platform_manifests import PARTS
 
     references = {}
@@ -237,6 +241,9 @@ def _install_platform(made: Outside, progress: Progress) -> None:
         prometheus_namespace=NAMESPACE,
     )
     platform_apply.apply_description(cluster, offer, progress)
+    for name in optional:
+        (definitions,) = parts.ensure([f"{name}-crds"], progress=progress).values()
+        optional_parts.apply(cluster, name, definitions, {}, progress)
 
 
 def _tool(command: Sequence[str], *, kubeconfig: Path | None = None, stdin: str | None = None) -> None:

@@ -9,6 +9,7 @@ native.down("mlk8s")
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 
 from mlk8s.local import images, machine, network, packages, parts, registry
 from mlk8s.local.cache import cache_dir
@@ -30,6 +31,7 @@ def up(
     progress: Progress = SILENT,
     yes: bool = False,
     with_platform: bool = True,
+    optional: Iterable[str] = (),
 ) -> Local:
     """Bring a cluster up, or repair it, or change it; the second of two at once waits for the first.
 
@@ -41,6 +43,7 @@ def up(
         progress: where steps are shown.
         yes: install missing Debian packages without a question.
         with_platform: install Traefik, Prometheus, the metrics adapter, CoreDNS and SeaweedFS too.
+        optional: parts of `mlk8s.local.optional` to install on that platform; those that are there stay.
 
     Raises:
         LocalClusterError: not root, a port in use, no free network, a full disk, a part that cannot be had or
@@ -62,9 +65,11 @@ def up(
         progress=progress,
     )
     if with_platform:
-        from mlk8s.local import platform  # loads the Kubernetes client, which nothing else here needs
+        from mlk8s.local import optional as parts_asked_for  # loads the Kubernetes client, nothing else does
+        from mlk8s.local import platform
 
         platform.install(local, progress)
+        parts_asked_for.install(local, optional, progress)
         parts.ensure(parts.LATER, progress=progress)  # promtool, which no pod needs
         parts.forget_sources()
     return local

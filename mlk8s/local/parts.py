@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from mlk8s.errors import UsageError
 from mlk8s.local import build, fetch, wheels
-from mlk8s.local.cache import architecture, cache_dir, locked, made_whole
+from mlk8s.local.cache import architecture, cache_dir, in_use, locked, made_whole, unused
 from mlk8s.local.gotool import MODULES, find_go, run_go
 from mlk8s.local.pins import CORE, LATER, PARTS, PLATFORM, Part
 from mlk8s.local.progress import BYTES
@@ -84,9 +84,14 @@ def ensure(names: Iterable[str], *, progress: Progress, allow_download: bool = T
 
 
 def forget_sources() -> None:
-    """Remove Go's caches once every part is built: gigabytes that only an unfinished build needs."""
-    if not missing(CORE + LATER):
-        shutil.rmtree(cache_dir() / "go", ignore_errors=True)
+    """Remove Go's caches once every part is built and nobody builds: gigabytes that only a build needs."""
+    with unused(_sources_lock()) as free:
+        if free and not missing(CORE + LATER):
+            shutil.rmtree(cache_dir() / "go", ignore_errors=True)
+
+
+def _sources_lock() -> Path:
+    return cache_dir() / "parts" / "go-sources.lock"
 
 
 def _obtain(name: str, part: Part, folder: Path, progress: Progress, *, allow_download: bool) -> str:
@@ -107,7 +112,8 @@ def _obtain(name: str, part: Part, folder: Path, progress: Progress, *, allow_do
         except fetch.Unavailable as error:
             progress.message(f"{title} is not downloaded: {error}")
     assert part.build, f"{name} has no way to be had"
-    version = build.build(title, part.build, folder, progress)
+    with in_use(_sources_lock()):
+        version = build.build(title, part.build, folder, progress)
     return f"built from the Go module {part.build.module} by {version}"
 
 
@@ -128,6 +134,7 @@ def _from_module(title: str, part: Part, folder: Path, progress: Progress) -> st
     assert part.files
     with progress.step(f"Fetch {title}"):
         module = MODULES / part.files.module
-        facts = json.loads(run_go(["mod", "download", "-json", part.files.path], module, find_go()))
-        shutil.copytree(f"{facts['Dir']}/{part.files.folder}", folder, dirs_exist_ok=True)
+        with in_use(_sources_lock()):
+            facts = json.loads(run_go(["mod", "download", "-json", part.files.path], module, find_go()))
+            shutil.copytree(f"{facts['Dir']}/{part.files.folder}", folder, dirs_exist_ok=True)
     return f"{part.files.path}@{facts['Version']}"

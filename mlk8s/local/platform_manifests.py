@@ -17,6 +17,9 @@ CRDS = "gateway-api-crds"
 BASE = "namespace"
 PARTS = ("coredns", "traefik", "seaweedfs", "prometheus", "prometheus-adapter")
 PART_OF = "app.kubernetes.io/part-of"
+NAME = "app.kubernetes.io/name"
+TAKES_OVER = ("keda-adapter",)
+"""Parts that serve an API instead of another part, for as long as they are installed."""
 
 
 def folder() -> Path:
@@ -36,22 +39,31 @@ def folder() -> Path:
     )
 
 
+def load_files(place: Path, pattern: str) -> list[Manifest]:
+    """Return the objects of the files of a folder that match a pattern, by file name."""
+    return [item for path in sorted(place.glob(pattern)) for item in _parse(path.read_text())]
+
+
+def _parse(text: str) -> list[Manifest]:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster on the CRDs
+    return [item for item in yaml.load_all(text, loader) if item]
+
+
 def load(name: str) -> list[Manifest]:
     """Return the objects of one file, in its order.
 
     Raises:
         LocalClusterError: the file is not there.
     """
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster on the CRDs
     try:
         text = (folder() / f"{name}.yaml").read_text()
     except OSError as error:
         raise LocalClusterError(
             f"a manifest of the platform cannot be read: {error}", expected=", ".join(PARTS)
         ) from None
-    return [item for item in yaml.load_all(text, loader) if item]
+    return _parse(text)
 
 
 def fit(

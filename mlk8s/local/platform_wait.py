@@ -25,6 +25,7 @@ API_SERVICES = {
     "v1beta1.metrics.k8s.io": "/apis/metrics.k8s.io/v1beta1/nodes",
     "v1beta1.custom.metrics.k8s.io": "/apis/custom.metrics.k8s.io/v1beta1",
     "v1beta2.custom.metrics.k8s.io": "/apis/custom.metrics.k8s.io/v1beta2",
+    "v1beta1.external.metrics.k8s.io": "/apis/external.metrics.k8s.io/v1beta1",
 }
 """The APIs that the adapter serves, and what is asked of each."""
 _POLL = 0.2  # seconds between two looks
@@ -157,6 +158,19 @@ def answers_queries(cluster: Cluster, place: str) -> Check:
         except ClusterError as error:
             return f"Prometheus does not answer ({error.what})"
         return None if orjson.loads(answer)["data"]["result"] else "Prometheus has not scraped the node yet"
+
+    return check
+
+
+def serves(cluster: Cluster, path: str) -> Check:
+    """The API server answers at a path that a part brings."""
+
+    def check() -> str | None:
+        try:
+            cluster.raw("GET", path, timeout=_SECOND)
+        except ClusterError as error:
+            return f"{path} does not answer ({error.what})"
+        return None
 
     return check
 
