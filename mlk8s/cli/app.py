@@ -10,10 +10,12 @@ from typer.core import TyperGroup
 from mlk8s import __version__
 from mlk8s.cli import (
     alerts,
+    apply,
     bluegreen,
     canary,
     demo,
     doctor,
+    export,
     image,
     inspect,
     lint,
@@ -78,11 +80,13 @@ def build() -> typer.Typer:
         inspect,
         search_logs,
         image,
+        export,
         pipelines,
         load,
         demo,
         why,
         lint,
+        apply,
     ):
         part.register(app)
     return app

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
@@ -31,8 +32,11 @@ _TOP = ("apiVersion", "kind", "metadata", "spec")
 _METADATA = ("name", "namespace", "labels")
 
 
-def read_specs(file: str) -> list[Spec]:
+def read_specs(file: str, *, also: Iterable[type[Spec]] = ()) -> list[Spec]:
     """Return the specs of a YAML file, `-` for standard input, in the file's order.
+
+    Args:
+        also: further kinds that the caller understands.
 
     Raises:
         UsageError: no such file, not YAML, or not one of our documents; the message has file and line.
@@ -52,15 +56,15 @@ def read_specs(file: str) -> list[Spec]:
         raise UsageError(
             "the file has no document", where=name, expected=f"apiVersion: {API_VERSION}, kind, ..."
         )
-    return [_spec(document, folder) for document in documents]
+    return [_spec(document, folder, also) for document in documents]
 
 
-def _spec(document: Document, folder: Path) -> Spec:
+def _spec(document: Document, folder: Path, also: Iterable[type[Spec]]) -> Spec:
     from mlk8s.render.objects import kinds
     from mlk8s.spec.job import FeatureCronJob, FeatureJob
     from mlk8s.spec.service import ModelService
 
-    known = {item.__name__: item for item in (ModelService, FeatureJob, FeatureCronJob)} | kinds()
+    known = {item.__name__: item for item in (ModelService, FeatureJob, FeatureCronJob, *also)} | kinds()
     top = document.values
     _only(document, top, (), _TOP)
     if top.get("apiVersion") != API_VERSION:
