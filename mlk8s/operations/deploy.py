@@ -19,6 +19,7 @@ from mlk8s.operations.model import with_digest
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
 from mlk8s.operations.replicas import hand_over, settle
 from mlk8s.operations.rollout_checks import refuse_paused, warn_surge
+from mlk8s.operations.scalers import require_scalers
 from mlk8s.operations.secrets import require_secrets
 from mlk8s.operations.waiting import RolloutWatcher, wait_rollout
 from mlk8s.operations.way_in import require_way_in, wait_for_address, wait_for_gateway
@@ -35,10 +36,12 @@ CHANGE_CAUSE = "kubernetes.io/change-cause"
 """kubectl's own annotation; the Deployment controller copies it to the ReplicaSet of the revision."""
 
 _READS = ("Pod", "ReplicaSet")
-_OPTIONAL = ("HorizontalPodAutoscaler", "Ingress", "HTTPRoute")
+_OPTIONAL = ("HorizontalPodAutoscaler", "ScaledObject", "VerticalPodAutoscaler", "Ingress", "HTTPRoute")
 """Kinds that a service has only where its spec asks for them."""
 _ALL = (
     "Ingress",
+    "ScaledObject",
+    "VerticalPodAutoscaler",
     "HorizontalPodAutoscaler",
     "Deployment",
     "Service",
@@ -97,7 +100,8 @@ def deploy(
         say: gets one line a change.
 
     Raises:
-        NotFound: the namespace, a claim, or a Secret or its key, is not there; nothing was written.
+        NotFound: the namespace, a claim, a Secret or its key, or the autoscaler's API is not there; nothing
+            was written.
         Forbidden: permissions are missing; nothing was written.
         Conflict: an object of somebody else has the name, a canary runs, or the rollout is paused.
         StorageError: the model is not in the storage, or its digest differs.
@@ -112,6 +116,7 @@ def deploy(
         say(f"{spec.name}: namespace {namespace} made")
     spec = _complete(spec, platform, namespace)
     manifests = render_service(spec, render_facts(platform, namespace))
+    require_scalers(cluster, spec, namespace)
     require_permissions(cluster, namespace, [item["kind"] for item in manifests], _READS)
     require_secrets(cluster, namespace, spec)
     require_way_in(cluster, platform, spec, namespace)
@@ -164,7 +169,7 @@ def release(
     hand_over(cluster, live, workload)
     applied = apply_all(cluster, manifests, say=say)
     deployment = next(item for item in applied if item["kind"] == "Deployment")
-    settle(cluster, live, deployment, spec.autoscale.min if spec.autoscale else None)
+    settle(cluster, live, deployment, max(1, spec.autoscale.min) if spec.autoscale else None)
     _remove_leftovers(cluster, spec.name, instance, namespace, manifests, say)
     say(f"{spec.name}: {spec.model} applied, {len(applied)} objects in namespace {namespace}")
     if live is not None and live["metadata"].get("generation") == deployment["metadata"].get("generation"):
@@ -197,7 +202,11 @@ def delete(cluster: Cluster, name: str, namespace: str, *, data: bool = False, s
         try:
             found = cluster.list(kind, namespace, labels=labels)
         except NotFound:
-            continue  # the cluster has no Gateway API
+            continue  # the cluster has no Gateway API, KEDA or VPA
+        except Forbidden:
+            if kind not in _OPTIONAL:
+                raise
+            continue  # who may not read this kind has made none
         for item in found:
             gone += cluster.delete(kind, item["metadata"]["name"], namespace)
     gone += remove_claims(cluster, namespace, labels, data=data, say=say)

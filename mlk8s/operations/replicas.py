@@ -8,7 +8,7 @@ one. So a second manager holds the field while it passes from one to the other
 from __future__ import annotations
 
 from mlk8s.clients.cluster import Cluster
-from mlk8s.errors import Conflict
+from mlk8s.errors import Conflict, Forbidden
 from mlk8s.operations.apply import owner
 from mlk8s.render.common import MANAGED_BY, MANAGER, Manifest
 
@@ -74,10 +74,16 @@ def _owners(deployment: Manifest) -> set[str]:
 def _remove_autoscaler(cluster: Cluster, deployment: Manifest) -> None:
     metadata = deployment["metadata"]
     name, namespace = metadata["name"], metadata["namespace"]
+    # KEDA would make its autoscaler again; a cluster without KEDA has no ScaledObject either.
+    try:
+        if _is_ours(cluster.find("ScaledObject", name, namespace)):
+            cluster.delete("ScaledObject", name, namespace)
+    except Forbidden:
+        pass  # who may not read them has made none
     found = cluster.find("HorizontalPodAutoscaler", name, namespace)
     if found is None:
         return
-    if (found["metadata"].get("labels") or {}).get(MANAGED_BY) != MANAGER:
+    if not _is_ours(found):
         raise Conflict(
             f"HorizontalPodAutoscaler {name!r} scales the Deployment and belongs to {owner(found)}",
             where=f"namespace {namespace!r}",
@@ -85,3 +91,7 @@ def _remove_autoscaler(cluster: Cluster, deployment: Manifest) -> None:
             next_step="delete that autoscaler, or give the service autoscale=Autoscale(...)",
         )
     cluster.delete("HorizontalPodAutoscaler", name, namespace)
+
+
+def _is_ours(found: Manifest | None) -> bool:
+    return found is not None and (found["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGER

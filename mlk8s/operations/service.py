@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlk8s.operations.colours import BlueGreenHandle
     from mlk8s.operations.inspect import ServiceEvent
     from mlk8s.operations.logs import LogLine
+    from mlk8s.operations.recommendation import Recommendation
     from mlk8s.operations.rollout import Revision
     from mlk8s.operations.run import Run
     from mlk8s.spec.load import LoadProfile, Slo
@@ -145,6 +146,16 @@ class Service:
         from mlk8s.operations.why import why
 
         return why(self.cluster, self.platform, self.name, self.namespace)
+
+    def recommendation(self) -> Recommendation | None:
+        """Return the CPU and memory that VPA recommends, None while nothing is known yet.
+
+        Raises:
+            NotFound: the service was not deployed with vertical=Vertical(...).
+        """
+        from mlk8s.operations.recommendation import recommendation
+
+        return recommendation(self.cluster, self.name, self.namespace)
 
     def canary(
         self,
