@@ -6,7 +6,7 @@ It finds what has a form of its own; a password such as `hunter2` under a harmle
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 REDACTED = "[redacted]"
@@ -54,15 +54,17 @@ def redact(text: str) -> str:
     return _FORM.sub(REDACTED, text)
 
 
-def plain_secrets(value: Any, path: str) -> Iterator[tuple[str, str]]:
+def plain_secrets(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield the path and the kind of each text inside nested dicts and sequences that looks like a secret."""
     if isinstance(value, str):
         kind = looks_secret(value)
         if kind:
             yield path, kind
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from plain_secrets(item, f"{path}.{key}")
+        return
+    pairs: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        pairs = value.items()
     elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from plain_secrets(item, f"{path}.{index}")
+        pairs = enumerate(value)
+    for key, item in pairs:
+        yield from plain_secrets(item, f"{path}.{key}" if path else str(key))

@@ -18,7 +18,8 @@ def container(spec: Container) -> Manifest:
         fields["command"] = list(spec.command)
     if spec.args:
         fields["args"] = list(spec.args)
-    fields["env"] = environment(spec)
+    if variables := environment(spec):
+        fields["env"] = variables
     if spec.ports:
         fields["ports"] = [
             {"name": name, "containerPort": port, "protocol": "TCP"} for name, port in spec.ports.items()

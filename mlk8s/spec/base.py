@@ -24,10 +24,13 @@ class Spec(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise spec_error(type(self), error) from None
-        found = next(plain_secrets(self.__dict__, type(self).__name__), None)
-        if found is not None:
+        for name, value in self.__dict__.items():
+            found = next(plain_secrets(value), None)
+            if found is None:
+                continue
+            where = f" (at {found[0]})" if found[0] else ""
             raise SpecError(
-                f"{found[0]}: has {found[1]} in it; expected no plain secrets in a spec",
+                f"{type(self).__name__}.{name}: has {found[1]} in it{where}; expected no plain secrets in a spec",
                 next_step="put it into a Kubernetes Secret (`mlk8s secret create`) and refer to that",
             )
 
