@@ -62,7 +62,7 @@ def lint(
     kubeconfig: Kubeconfig = None,
 ) -> int:
     """Say what is wrong with manifests before the cluster does; exit code 1 where anything is."""
-    from mlk8s.cli.linting import findings, present, read_waivers
+    from mlk8s.cli.linting import Record, findings, present, read_waivers
     from mlk8s.cli.manifests import Manifests, read_manifests
 
     paths = [item for item in what if item == "-" or Path(item).exists()]
@@ -78,7 +78,8 @@ def lint(
         )
     if fix and (objects or "-" in paths):
         raise UsageError("--fix changes files", expected="paths of files and folders")
-    records, notes = [], []
+    records: list[Record] = []
+    notes: list[str] = []
     manifests = Manifests([], [])
     if paths:
         if fix:

@@ -16,6 +16,7 @@ from mlk8s.errors import ClusterError, NotFound, Unreachable
 Manifest = dict[str, Any]
 Manifests = list[Manifest]
 FIELD_MANAGER = "mlk8s"
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PATCH_TYPES = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
@@ -104,10 +105,16 @@ class Cluster:
         labels: str | None = None,
         fields: str | None = None,
         all_namespaces: bool = False,
+        metadata_only: bool = False,
     ) -> Manifests:
-        """Return the objects of a kind that match both selectors; apiVersion and kind are filled in."""
+        """Return the objects of a kind that match both selectors; apiVersion and kind are filled in.
+
+        Args:
+            metadata_only: only `metadata` is asked for; the kind is then PartialObjectMetadata.
+        """
         query = _selectors(labels, fields)
-        answer = self._json("GET", self._path(kind, None, namespace, all_namespaces=all_namespaces), query)
+        path = self._path(kind, None, namespace, all_namespaces=all_namespaces)
+        answer = self._json("GET", path, query, accept=_METADATA if metadata_only else "application/json")
         item_kind = str(answer.get("kind", "")).removesuffix("List")
         items: Manifests = answer.get("items") or []
         for item in items:
@@ -274,9 +281,11 @@ class Cluster:
 
     def _json(
         self, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = "application/json", accept: str = "application/json",
     ) -> Manifest:  # fmt: skip
-        answer = self._transport.request(method, path, query=query, body=body, content_type=content_type)
+        answer = self._transport.request(
+            method, path, query=query, body=body, content_type=content_type, accept=accept
+        )
         return dict(orjson.loads(answer))
 
     def _path(

@@ -6,6 +6,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from threading import Lock
 from typing import Any
 from urllib.parse import urlencode
 
@@ -42,6 +43,13 @@ class Transport:
         self._client = ApiClient(configuration=target.configuration)
         self._target = target
         self._reload = reload
+        self._sent = 0
+        self._counting = Lock()
+
+    @property
+    def sent(self) -> int:
+        """Requests sent so far, repetitions included."""
+        return self._sent
 
     @property
     def server(self) -> str:
@@ -153,6 +161,8 @@ class Transport:
     ) -> Any:  # fmt: skip
         import urllib3
 
+        with self._counting:
+            self._sent += 1
         headers = {"Accept": accept, "User-Agent": "mlk8s"}
         for setting in self._client.configuration.auth_settings().values():
             headers[str(setting["key"])] = str(setting["value"])

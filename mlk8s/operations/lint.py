@@ -14,8 +14,8 @@ from mlk8s.render.common import Manifest
 
 _AROUND = (
     "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod", "Service", "Ingress", "HTTPRoute",
-    "ConfigMap", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount", "RoleBinding",
-    "PersistentVolumeClaim",
+    "ConfigMap", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount",
+    "RoleBinding", "ClusterRoleBinding", "PersistentVolumeClaim",
 )  # fmt: skip
 _SHORT = {
     "deploy": "Deployment", "sts": "StatefulSet", "ds": "DaemonSet", "po": "Pod", "svc": "Service",
