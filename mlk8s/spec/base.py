@@ -29,8 +29,9 @@ class Spec(BaseModel):
             if found is None:
                 continue
             where = f" (at {found[0]})" if found[0] else ""
+            field = f"{type(self).__name__}.{name}"
             raise SpecError(
-                f"{type(self).__name__}.{name}: has {found[1]} in it{where}; expected no plain secrets in a spec",
+                f"{field}: has {found[1]} in it{where}; expected no plain secrets in a spec",
                 next_step="put it into a Kubernetes Secret (`mlk8s secret create`) and refer to that",
             )
 

@@ -7,15 +7,12 @@ from collections.abc import Iterator
 
 from mlk8s.assess.lint.model import Keys, rule
 from mlk8s.assess.lint.objects import Container, Obj, entries, mapping, strings, text
+from mlk8s.secrecy import looks_secret
 
 Found = Iterator[tuple[Keys, str]]
 
 _NAMED = re.compile(
     r"(?i)(^|[_.-])(password|passwd|pwd|secret|token|api_?key|access_?key|private_?key|credentials?)([_.-]?(id|value))?$"
-)
-_VALUED = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bxox[abpr]-[0-9A-Za-z-]{20,}"
-    r"|://[^/\s:@]+:[^/\s:@]+@"
 )
 _ASSIGNED = re.compile(r"(?i)--?(password|passwd|secret|token|api-?key|access-?key)[= ]\S+")
 _POINTS = re.compile(r"(?i)(^|[_.-])(file|path|dir|name|url|endpoint)$|^/|^$|^\$\(")
@@ -23,7 +20,7 @@ _POINTS = re.compile(r"(?i)(^|[_.-])(file|path|dir|name|url|endpoint)$|^/|^$|^\$
 
 def _plain(name: str, value: str) -> bool:
     """Whether a value is a secret by its name or by its looks; a path or a reference to one is none."""
-    if _VALUED.search(value):
+    if looks_secret(value):
         return True
     return bool(_NAMED.search(name)) and not _POINTS.search(name) and not _POINTS.search(value)
 
@@ -44,7 +41,7 @@ def _env(item: Container) -> Found:
             )
     for part in ("command", "args"):
         for i, word in enumerate(strings(item.body, part)):
-            if _VALUED.search(word) or _ASSIGNED.search(word):
+            if looks_secret(word) or _ASSIGNED.search(word):
                 yield (part, i), "an argument looks like a secret in plain text"
 
 
@@ -76,7 +73,7 @@ def _config_map(obj: Obj) -> Found:
     for key, value in mapping(obj.body, "data").items():
         # Of text of several lines only what looks like one: a file is named for what it is about.
         many = isinstance(value, str) and "\n" in value
-        if isinstance(value, str) and (_VALUED.search(value) if many else _plain(str(key), value)):
+        if isinstance(value, str) and (looks_secret(value) if many else _plain(str(key), value)):
             yield ("data", key), f"{key} looks like a secret; a ConfigMap is for everybody to read"
 
 
