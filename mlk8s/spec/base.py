@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mlk8s.errors import SpecError
 from mlk8s.secrecy import plain_secrets, redact
 
+_TEXTS = (str, dict, list, tuple)  # what can have a text in it; a Spec inside has been checked
+
 
 class Spec(BaseModel):
     """A declared value that cannot change after it was checked.
@@ -25,7 +27,7 @@ class Spec(BaseModel):
         except ValidationError as error:
             raise spec_error(type(self), error) from None
         for name, value in self.__dict__.items():
-            found = next(plain_secrets(value), None)
+            found = next(plain_secrets(value), None) if value and isinstance(value, _TEXTS) else None
             if found is None:
                 continue
             where = f" (at {found[0]})" if found[0] else ""
