@@ -156,6 +156,17 @@ PARTS: Mapping[str, Part] = {
             ("-pgo=off", "-tags=remove_all_sd,enable_kubernetes_sd"),
         ),
     ),
+    # Renders the exported chart in a test; no cluster needs it.
+    "helm": Part(
+        "4.3.1",
+        {"helm": "helm"},
+        archive=Archive(
+            "https://get.helm.sh/helm-v4.3.1-linux-{arch}.tar.gz",
+            {"helm": "linux-{arch}/helm"},
+            published="https://get.helm.sh/helm-v4.3.1-linux-{arch}.tar.gz.sha256sum",
+        ),
+        build=GoBuild("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}),
+    ),
     # A part of its own: nothing in the cluster needs it, whoever checks rules does. Prometheus' packages are
     # compiled when its turn comes, so that this build is one link.
     "promtool": Part(

@@ -121,10 +121,12 @@ def _filler(values: list[_Value], config: str, service: str) -> Callable[[str], 
     swaps = {value.mark: value.expression for value in values}
     swaps["mark-namespace"] = "{{ .Release.Namespace }}"
     swaps[config] = f'{service}-{{{{ include "{service}.hash" . }}}}'
-    # Whole words only: a number must not be found inside another one.
-    pattern = re.compile(
-        "|".join(rf"(?<![\w.]){re.escape(mark)}(?![\w])" for mark in sorted(swaps, key=len, reverse=True))
+    # A number must not be found inside another one.
+    marks = (
+        rf"(?<![\w.]){mark}(?!\w)" if mark[0].isdigit() else re.escape(mark)
+        for mark in sorted(swaps, key=len, reverse=True)
     )
+    pattern = re.compile("|".join(marks))
     return lambda text: pattern.sub(lambda found: swaps[found[0]], text)
 
 

@@ -1,4 +1,4 @@
-"""An export is what the library renders: kubectl's kustomize builds the same objects from it; drift is told."""
+"""An export is what the library renders: kubectl's kustomize builds the same from it; drift is told."""
 
 from __future__ import annotations
 
