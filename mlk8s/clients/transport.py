@@ -28,6 +28,9 @@ _POLICY = (
     "forbidden: maximum",
 )
 
+_UNTYPED = b"failed to create typed patch object"
+"""What the API server says, as a 500, of an apply with a field that it does not know: no repetition helps."""
+
 
 class Transport:
     """HTTP to one API server over the official client's connection pool and credentials.
@@ -93,7 +96,8 @@ class Transport:
                 refreshed = True
                 self._renew()
                 continue
-            repeatable = status in (429, 503) or (status in _RETRIED and method != "POST")
+            refused = status == 500 and _UNTYPED in bytes(content)
+            repeatable = not refused and (status in (429, 503) or (status in _RETRIED and method != "POST"))
             if repeatable and attempt < _ATTEMPTS and not path.endswith("/proxy") and "/proxy/" not in path:
                 _pause(attempt, response.headers.get("Retry-After"))
                 continue
@@ -218,7 +222,7 @@ def failure(status: int, body: bytes, what: str, server: str) -> ClusterError:
         )
     if status == 409:
         return Conflict(message, where=what)
-    if status in (400, 403, 406, 413, 415, 422):
+    if status in (400, 403, 406, 413, 415, 422) or _UNTYPED in body:
         return Rejected(message, where=what)
     return ClusterError(f"{message} ({reason or status})", where=what)
 

@@ -64,7 +64,13 @@ def apply_manifests(
     done: list[Applied] = []
 
     def write(item: Manifest) -> Manifest:
-        return cluster.apply(item, dry_run=dry_run, force=take_over)
+        try:
+            return cluster.apply(item, dry_run=dry_run, force=take_over)
+        except Mlk8sError as error:
+            raise type(error)(
+                f"{_title(item)} was refused: {error.what}",
+                where=error.where, expected=error.expected, next_step=error.next_step,
+            ) from None  # fmt: skip
 
     for _, level in groupby(ordered, key=lambda item: rank.get(item["kind"], len(rank))):
         batch = list(level)
