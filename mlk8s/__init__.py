@@ -37,6 +37,8 @@ _PUBLIC = {
     "Input": "mlk8s.spec.urls",
     "LoadProfile": "mlk8s.spec.load",
     "Metric": "mlk8s.spec.metric",
+    "FeatureJobSet": "mlk8s.spec.jobset",
+    "JobRole": "mlk8s.spec.jobset",
     "LogCollector": "mlk8s.spec.logs",
     "ModelService": "mlk8s.spec.service",
     "NodeTerm": "mlk8s.spec.scheduling",
@@ -60,6 +62,9 @@ _PUBLIC = {
     "Mlk8sError": "mlk8s.errors",
     "Report": "mlk8s.report",
     "Run": "mlk8s.operations.run",
+    "Allow": "mlk8s.spec.tenant",
+    "ContainerLimits": "mlk8s.spec.tenant",
+    "Tenant": "mlk8s.spec.tenant",
     "connect": "mlk8s.operations.connection",
     "self_signed": "mlk8s.operations.tls",
 }
@@ -80,6 +85,8 @@ if TYPE_CHECKING:
     from mlk8s.spec.container import Probes as Probes
     from mlk8s.spec.job import FeatureCronJob as FeatureCronJob
     from mlk8s.spec.job import FeatureJob as FeatureJob
+    from mlk8s.spec.jobset import FeatureJobSet as FeatureJobSet
+    from mlk8s.spec.jobset import JobRole as JobRole
     from mlk8s.spec.load import LoadProfile as LoadProfile
     from mlk8s.spec.load import Slo as Slo
     from mlk8s.spec.load import Stage as Stage
@@ -100,6 +107,9 @@ if TYPE_CHECKING:
     from mlk8s.spec.scheduling import Spread as Spread
     from mlk8s.spec.scheduling import Toleration as Toleration
     from mlk8s.spec.service import ModelService as ModelService
+    from mlk8s.spec.tenant import Allow as Allow
+    from mlk8s.spec.tenant import ContainerLimits as ContainerLimits
+    from mlk8s.spec.tenant import Tenant as Tenant
     from mlk8s.spec.urls import CaFile as CaFile
     from mlk8s.spec.urls import Input as Input
     from mlk8s.spec.vertical import Vertical as Vertical

@@ -13,6 +13,9 @@ from mlk8s.assess.rollout import pod_step
 from mlk8s.assess.why.containers import exit_words, out_of_memory
 from mlk8s.assess.why.refusals import refused_pods
 
+_QUEUE = "kueue.x-k8s.io/queue-name"
+_PUBLISHED = '"event": "published'
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobFacts:
@@ -54,7 +57,8 @@ def assess_job(facts: JobFacts) -> JobVerdict:
         if is_true(facts.job, kind):
             return JobVerdict("failed", "failed", _failure(facts, condition(facts.job, kind)), attempts)
     if facts.job["spec"].get("suspend"):
-        return JobVerdict("running", "suspended", None, attempts)
+        queue = facts.job["metadata"].get("labels", {}).get(_QUEUE)
+        return JobVerdict("running", f"waits in queue {queue}" if queue else "suspended", None, attempts)
     return _running(facts, attempts)
 
 
@@ -62,7 +66,7 @@ def _running(facts: JobFacts, attempts: int) -> JobVerdict:
     ended = [pod for pod in facts.pods if pod.get("status", {}).get("phase") == "Failed"]
     active = [pod for pod in facts.pods if pod.get("status", {}).get("phase") in ("Pending", "Running")]
     limit = int(facts.job["spec"].get("backoffLimit", 6)) + 1
-    text = f"attempt {max(1, attempts)} of {limit}"
+    text = _parts(facts.job) or f"attempt {max(1, attempts)} of {limit}"
     for pod in active:
         if terminating(pod):
             continue
@@ -73,10 +77,20 @@ def _running(facts: JobFacts, attempts: int) -> JobVerdict:
     if ended:
         last = _last(ended)
         cause = _end(last)
-        text = f"attempt {attempts} of {limit} failed: {cause.message}; waits for the next"
+        text = _parts(facts.job) or f"attempt {attempts} of {limit} failed"
+        text = f"{text}: {cause.message}; waits for the next"
         return JobVerdict("running", text, _doubtful(cause), attempts)
     refused = refused_pods(facts.job, facts.events)
     return JobVerdict("failed" if refused else "running", "waits for its pod", refused, attempts)
+
+
+def _parts(job: Object) -> str:
+    """Return how many parts of an indexed Job are done; empty for any other Job."""
+    if job["spec"].get("completionMode") != "Indexed":
+        return ""
+    status = job.get("status", {})
+    failed = f", failed: {status['failedIndexes']}" if status.get("failedIndexes") else ""
+    return f"{int(status.get('succeeded') or 0)} of {job['spec'].get('completions', 1)} parts done{failed}"
 
 
 def _step(pod: Object) -> str:
@@ -104,6 +118,12 @@ def _failure(facts: JobFacts, state: Object) -> Cause:
     if not ended:
         return Cause("job-lost", f"{reason}: {words}", place(facts.job), "see `kubectl describe job`")
     cause = _end(_last(ended))
+    indexes = facts.job.get("status", {}).get("failedIndexes")
+    if indexes:
+        message = (
+            f"parts {indexes} of {facts.job['spec'].get('completions')} failed; the last: {cause.message}"
+        )
+        return Cause(cause.kind, message, cause.where, cause.remedy, logs=cause.logs)
     if reason == "BackoffLimitExceeded" and len(ended) > 1:
         return replace(cause, message=f"all {len(ended)} attempts failed; the last one: {cause.message}")
     return cause
@@ -146,8 +166,11 @@ def _logs(pod: Object, container: str | None = None) -> LogSource:
 
 
 def _result(pods: Sequence[Object]) -> str:
-    for pod in pods:
-        for container in containers(pod):
-            if not container.init and container.done:
-                return str(container.terminated.get("message") or "")
-    return ""
+    """Return the message of a pod that succeeded; of several parts that of the one which committed."""
+    told = [
+        str(container.terminated.get("message") or "")
+        for pod in pods
+        for container in containers(pod)
+        if not container.init and container.done
+    ]
+    return next((message for message in told if _PUBLISHED in message), told[0] if told else "")

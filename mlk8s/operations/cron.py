@@ -9,10 +9,12 @@ from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.errors import Conflict, NotFound
 from mlk8s.operations.apply import apply_all, owner, refuse_foreign
+from mlk8s.operations.batch import require_queue
 from mlk8s.operations.claims import require_claims, taken
 from mlk8s.operations.facts import render_facts
 from mlk8s.operations.job import SLACK, JobResult, finish, own_source, uid, unfinished
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
+from mlk8s.operations.secrets import require_secrets
 from mlk8s.render.common import COMPONENT, MANAGED_BY, MANAGER, NAME, Manifest
 from mlk8s.render.job import job_sources, render_cron_job
 from mlk8s.spec.job import FeatureCronJob
@@ -41,7 +43,9 @@ def apply_cron(
     if require_namespace(cluster, namespace, create=create_namespace):
         say(f"{job.name}: namespace {namespace} made")
     manifests = render_cron_job(spec, render_facts(platform, namespace))
+    require_queue(cluster, namespace, job.queue)
     require_permissions(cluster, namespace, [item["kind"] for item in manifests])
+    require_secrets(cluster, namespace, job)
     require_claims(cluster, namespace, [*job_sources(job).claims, *taken(job.volumes)])
     if job_sources(job).s3 and require_storage_secret(cluster, namespace, job.storage_secret):
         say(f"{job.name}: storage credentials copied into namespace {namespace}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.operations.apply import apply_all, refuse_foreign
+from mlk8s.operations.batch import require_queue
 from mlk8s.operations.deploy import plan
 from mlk8s.operations.facts import render_facts
 from mlk8s.operations.objects import planned_objects, require_kinds
@@ -34,9 +35,13 @@ def manifests(
         if isinstance(spec, ModelService):
             found += plan(cluster, platform, spec, say=say)
         elif isinstance(spec, FeatureJob):
-            found += render_job(spec, render_facts(platform, spec.namespace or cluster.namespace))
+            namespace = spec.namespace or cluster.namespace
+            require_queue(cluster, namespace, spec.queue)
+            found += render_job(spec, render_facts(platform, namespace))
         elif isinstance(spec, FeatureCronJob):
-            found += render_cron_job(spec, render_facts(platform, spec.job.namespace or cluster.namespace))
+            namespace = spec.job.namespace or cluster.namespace
+            require_queue(cluster, namespace, spec.job.queue)
+            found += render_cron_job(spec, render_facts(platform, namespace))
         else:
             found += planned_objects(cluster, platform, spec)
     return found

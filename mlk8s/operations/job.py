@@ -15,9 +15,11 @@ from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.errors import RolloutFailed, WaitTimeout
 from mlk8s.operations.apply import apply_all, refuse_foreign
+from mlk8s.operations.batch import require_queue
 from mlk8s.operations.claims import require_claims, taken
 from mlk8s.operations.facts import render_facts
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
+from mlk8s.operations.secrets import require_secrets
 from mlk8s.operations.waiting import look_at_job, wait_job
 from mlk8s.render.common import NAME, Manifest
 from mlk8s.render.job import SPEC_HASH, job_name, job_sources, render_job, spec_hash
@@ -76,7 +78,7 @@ def run_job(
         timeout: seconds to wait; None means the job's active deadline and half a minute.
 
     Raises:
-        NotFound, Forbidden, Conflict: before anything is written.
+        NotFound, Forbidden, Conflict: before anything is written; NotFound also of a queue, or of Kueue.
         RolloutFailed: the Job failed, or its pod can certainly not start; with the last log lines.
         WaitTimeout: it still runs after `timeout` seconds.
     """
@@ -84,9 +86,11 @@ def run_job(
     facts = render_facts(platform, namespace)
     if require_namespace(cluster, namespace, create=create_namespace):
         say(f"{spec.name}: namespace {namespace} made")
+    require_queue(cluster, namespace, spec.queue)
     require_permissions(
         cluster, namespace, ("Job", "ConfigMap", "ServiceAccount", "NetworkPolicy"), ("Pod", "Job")
     )
+    require_secrets(cluster, namespace, spec)
     require_claims(cluster, namespace, [*job_sources(spec).claims, *taken(spec.volumes)])
     if job_sources(spec).s3 and require_storage_secret(cluster, namespace, spec.storage_secret):
         say(f"{spec.name}: storage credentials copied into namespace {namespace}")

@@ -11,6 +11,7 @@ from mlk8s.clients.kinds import BUILT_IN
 from mlk8s.clients.platform import Platform
 from mlk8s.errors import Forbidden, NotFound, UsageError
 from mlk8s.operations.apply import apply_all, refuse_foreign
+from mlk8s.operations.batch import require_queue
 from mlk8s.operations.facts import facts_for
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
 from mlk8s.operations.ready import READS, wait_ready
@@ -71,6 +72,7 @@ def apply_spec(
     started = time.monotonic()
     kind, name = kind_name(spec), str(getattr(spec, "name", kind_name(spec).lower()))
     manifests = planned_objects(cluster, platform, spec)
+    require_queue(cluster, _namespace(spec, cluster), getattr(spec, "queue", None))
     made = {item["metadata"]["name"] for item in manifests if item["kind"] == "Namespace"}
     places = {place for item in manifests if (place := item["metadata"].get("namespace")) is not None}
     for place in sorted(places - made):

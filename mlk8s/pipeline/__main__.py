@@ -23,6 +23,7 @@ from mlk8s.storage.credentials import StorageConfig
 from mlk8s.storage.datasets import DatasetRef, publish_dataset
 from mlk8s.storage.endings import leave_message, one_line, tell_end
 from mlk8s.storage.location import Location
+from mlk8s.storage.parts import VersionInParts
 
 RETRY, USER_ERROR, TERMINATED = 1, 64, 143
 
@@ -31,8 +32,8 @@ class _TerminatedError(BaseException):
     """SIGTERM came; no `except Exception` of the user's may swallow it."""
 
 
-def run(config: PipelineConfig) -> DatasetRef:
-    """Call the function and publish what it returns.
+def run(config: PipelineConfig) -> DatasetRef | None:
+    """Call the function and publish what it returns; None for a part while others are still missing.
 
     Raises:
         UserError: the function or its result is wrong.
@@ -47,11 +48,20 @@ def run(config: PipelineConfig) -> DatasetRef:
         "entry": config.entry,
         "parameters": dict(config.parameters),
     }
+    version, arguments = None, dict(config.parameters)
+    if config.index is not None:
+        version = VersionInParts(config.output, config.version, config.run, config.count, storage)
+        if version.has(config.index):
+            return version.commit(config.index)
+        arguments |= {"index": config.index, "count": config.count}
     with tempfile.TemporaryDirectory() as folder:
         values, lineage = fetch_inputs(config.inputs, Path(folder), storage)
-        table = to_table(call(config.source, config.entry, {**config.parameters, **values}))
+        table = to_table(call(config.source, config.entry, {**arguments, **values}))
     if lineage:
         metadata["inputs"] = lineage
+    if version is not None and config.index is not None:
+        version.write(config.index, table, metadata)
+        return version.commit(config.index)
     return publish_dataset(
         parts(table), config.output, version=config.version, metadata=metadata, config=storage
     )
@@ -62,7 +72,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _terminate)
     started = time.monotonic()
     try:
-        done = run(PipelineConfig.from_env(os.environ, datetime.now(UTC)))
+        config = PipelineConfig.from_env(os.environ, datetime.now(UTC))
+        done = run(config)
     except _TerminatedError:
         tell_end("Terminated by SIGTERM; the version is there whole, or not at all")
         return TERMINATED
@@ -71,19 +82,23 @@ def main() -> int:
         leave_message(one_line(error))
         print(str(error), file=sys.stderr, flush=True)  # noqa: T201  the container's log
         return USER_ERROR if no_retry else RETRY
+    told = _published(done) if done is not None else {"event": "part", "index": config.index}
+    told["seconds"] = round(time.monotonic() - started, 3)
+    print(json.dumps(told), flush=True)  # noqa: T201  what the caller reads from the log
+    leave_message(json.dumps(told))
+    return 0
+
+
+def _published(done: DatasetRef) -> dict[str, Any]:
     fields = done.manifest.fields
-    told = {
+    return {
         "event": "published" if done.created else "published_before",
         "url": done.url,
         "version": done.version,
         "digest": done.digest,
         "rows": fields["rows"],
         "columns": len(fields["columns"]),
-        "seconds": round(time.monotonic() - started, 3),
     }
-    print(json.dumps(told), flush=True)  # noqa: T201  what the caller reads from the log
-    leave_message(json.dumps(told))
-    return 0
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -18,6 +18,7 @@ from mlk8s.render.common import (
     manifest,
     needed,
 )
+from mlk8s.render.configuration import environment, file_data, file_mounts, secret_volumes
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.network import network_policy, way_to
 from mlk8s.render.pod import (
@@ -37,7 +38,10 @@ SPEC_HASH = "mlk8s.dev/spec-hash"
 """Label with the hash of what a run does, its version left out: finds a run that still goes on."""
 USER_ERROR = 64
 """Exit code of the pipeline when the user's function or data is at fault: no retry helps."""
+QUEUE = "kueue.x-k8s.io/queue-name"
 SOURCE_DIR = "/pipeline"
+PIPELINE = "pipeline"
+"""Name of the container."""
 _SOURCE_FILE = "source.py"
 
 
@@ -49,6 +53,11 @@ def job_labels(spec: FeatureJob) -> dict[str, str]:
 def job_selector(name: str) -> dict[str, str]:
     """Return the labels that select the pods of every run of one job."""
     return {NAME: name, INSTANCE: name, COMPONENT: "pipeline"}
+
+
+def queue_label(queue: str | None) -> dict[str, str]:
+    """Return the label that puts a suspended Job or JobSet into a LocalQueue of Kueue; empty without."""
+    return {} if queue is None else {QUEUE: queue}
 
 
 def spec_hash(spec: FeatureJob, facts: RenderFacts) -> str:
@@ -75,6 +84,7 @@ def render_job(spec: FeatureJob, facts: RenderFacts) -> list[Manifest]:
         UsageError: when neither the spec nor the facts name an image or the object storage.
     """
     labels = {**job_labels(spec), SPEC_HASH: spec_hash(spec, facts)}
+    queue = queue_label(spec.queue)
     if spec.version is not None:
         labels[VERSION] = label_value(spec.version)
     source = job_name(spec, facts)
@@ -82,7 +92,7 @@ def render_job(spec: FeatureJob, facts: RenderFacts) -> list[Manifest]:
         **_job_spec(spec, facts, labels, source),
         "ttlSecondsAfterFinished": ceil(spec.ttl_after_finished),
     }
-    job = manifest("batch/v1", "Job", source, facts.namespace, labels, spec=body)
+    job = manifest("batch/v1", "Job", source, facts.namespace, {**labels, **queue}, spec=body)
     return [*_around(spec, facts, source), job]
 
 
@@ -98,8 +108,11 @@ def render_cron_job(spec: FeatureCronJob, facts: RenderFacts) -> list[Manifest]:
     job = spec.job
     labels = job_labels(job)
     run_labels = {**labels, SPEC_HASH: spec_hash(job, facts)}
-    source = f"{job.name}-source-{digest(job.source)}"
-    template = {"metadata": {"labels": run_labels}, "spec": _job_spec(job, facts, run_labels, source)}
+    source = f"{job.name}-source-{digest([job.source, job.config_files])}"
+    template = {
+        "metadata": {"labels": {**run_labels, **queue_label(job.queue)}},
+        "spec": _job_spec(job, facts, run_labels, source),
+    }
     body = {
         "schedule": spec.schedule,
         "timeZone": spec.time_zone,
@@ -128,7 +141,7 @@ def _around(spec: FeatureJob, facts: RenderFacts, source: str) -> list[Manifest]
         facts.namespace,
         labels,
         immutable=True,
-        data={_SOURCE_FILE: spec.source},
+        data={_SOURCE_FILE: spec.source, **file_data(spec)},
     )
     policy = network_policy(
         _account(spec),
@@ -167,22 +180,31 @@ def _endpoint(spec: FeatureJob, facts: RenderFacts) -> str | None:
 def _job_spec(spec: FeatureJob, facts: RenderFacts, labels: dict[str, str], source: str) -> Manifest:
     """Return what a Job and a CronJob's template share.
 
-    An error in the user's function fails the Job at once; a pod lost to a drain or an eviction does not
-    count. `podReplacementPolicy: Failed` waits for a pod's end before its replacement starts, so that two
-    never write at once.
+    An error in the user's function fails the Job (with `backoffLimitPerIndex` its part) at once; a pod lost
+    to a drain or an eviction does not count. `podReplacementPolicy: Failed` waits for a pod's end before its
+    replacement starts, so that two never write at once.
     """
+    alone = spec.backoff_limit_per_index is not None
     rules = [
         {
-            "action": "FailJob",
+            "action": "FailIndex" if alone else "FailJob",
             "onExitCodes": {"containerName": "pipeline", "operator": "In", "values": [USER_ERROR]},
         },
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     ]
+    limits: Manifest = {"backoffLimit": spec.backoff_limit}
+    if alone:
+        limits = {"backoffLimitPerIndex": spec.backoff_limit_per_index}
+        if spec.max_failed_indexes is not None:
+            limits["maxFailedIndexes"] = spec.max_failed_indexes
+    if spec.queue is not None:
+        limits["suspend"] = True  # Kueue lets it go
     return {
-        "backoffLimit": spec.backoff_limit,
+        **limits,
         "activeDeadlineSeconds": ceil(spec.active_deadline),
-        "completions": 1,
-        "parallelism": 1,
+        "completions": spec.completions,
+        "parallelism": spec.pods,
+        "completionMode": spec.completion_mode,
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {"rules": rules},
         "template": {"metadata": {"labels": labels}, "spec": _pod(spec, facts, source)},
@@ -203,15 +225,23 @@ def _pod(spec: FeatureJob, facts: RenderFacts, source: str) -> Manifest:
         "volumes": [
             config,
             *job_sources(spec).volumes,
+            *secret_volumes(spec, PIPELINE),
             *(pod_volume(item, _account(spec)) for item in spec.volumes),
             empty_dir("tmp", spec.resources.ephemeral_storage),
         ],
     }
 
 
+def _part(spec: FeatureJob) -> list[Manifest]:
+    """Return what a pod must know about its part; Kubernetes itself sets JOB_COMPLETION_INDEX."""
+    if spec.completion_mode != "Indexed":
+        return []
+    run = {"fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/controller-uid']"}}
+    return [*env({"PIPELINE_COUNT": str(spec.completions)}), {"name": "JOB_UID", "valueFrom": run}]
+
+
 def _container(spec: FeatureJob, facts: RenderFacts) -> Manifest:
     values = {
-        **spec.env,
         "PIPELINE_SOURCE": f"{SOURCE_DIR}/{_SOURCE_FILE}",
         "PIPELINE_ENTRY": spec.entry,
         "PIPELINE_OUTPUT": spec.output,
@@ -230,17 +260,23 @@ def _container(spec: FeatureJob, facts: RenderFacts) -> Manifest:
     job = {"fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/job-name']"}}
     uid = {"fieldRef": {"fieldPath": "metadata.uid"}}
     return {
-        "name": "pipeline",
+        "name": PIPELINE,
         "image": _image(spec, facts),
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-m", "mlk8s.pipeline"],
-        "env": [*env(values), {"name": "JOB_NAME", "valueFrom": job}, {"name": "POD_UID", "valueFrom": uid}],
+        "env": [
+            *environment(spec, values),
+            {"name": "JOB_NAME", "valueFrom": job},
+            {"name": "POD_UID", "valueFrom": uid},
+            *_part(spec),
+        ],
         "resources": resources(spec.resources, spec.gpu),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "source", "mountPath": SOURCE_DIR, "readOnly": True},
             *job_sources(spec).mounts,
+            *file_mounts(spec, PIPELINE, "source"),
             *(mount(item) for item in spec.volumes),
             tmp_mount(),
         ],

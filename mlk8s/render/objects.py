@@ -14,15 +14,19 @@ from mlk8s.errors import UsageError
 from mlk8s.render.bundle import apply_order
 from mlk8s.render.common import KIND, MANAGED_BY, MANAGER, NAME, Manifest
 from mlk8s.render.facts import RenderFacts
+from mlk8s.render.jobset import render_job_set
 from mlk8s.render.logs import render_log_collector
 from mlk8s.render.routing import render_external_name
 from mlk8s.render.scheduling import render_priority_class
+from mlk8s.render.tenant import render_tenant
 from mlk8s.render.volume import render_volume
 from mlk8s.render.workload import render_daemon_set, render_stateful_set
 from mlk8s.spec.base import Spec
+from mlk8s.spec.jobset import FeatureJobSet
 from mlk8s.spec.logs import LogCollector
 from mlk8s.spec.route import ExternalName
 from mlk8s.spec.scheduling import PriorityClass
+from mlk8s.spec.tenant import Tenant
 from mlk8s.spec.volume import Volume
 from mlk8s.spec.workload import DaemonSet, StatefulSet
 
@@ -30,10 +34,12 @@ Renderer = Callable[[Any, RenderFacts], list[Manifest]]
 
 RENDERERS: dict[type[Spec], Renderer] = {
     DaemonSet: render_daemon_set,
+    FeatureJobSet: render_job_set,
     LogCollector: render_log_collector,
     ExternalName: render_external_name,
     PriorityClass: render_priority_class,
     StatefulSet: render_stateful_set,
+    Tenant: render_tenant,
     Volume: render_volume,
 }
 """One line for each kind: `StatefulSet: render_stateful_set`."""

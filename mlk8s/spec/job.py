@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mlk8s.spec.base import Spec
-from mlk8s.spec.configuration import Environment
+from mlk8s.spec.configuration import Configuration, outside
 from mlk8s.spec.cron import check_schedule
 from mlk8s.spec.fields import Image, Labels, Name, Namespace, Seconds
 from mlk8s.spec.placement import check_placement
@@ -21,6 +21,8 @@ from mlk8s.spec.scheduling import Scheduling
 from mlk8s.spec.urls import CaFile, DataUrl, Input
 from mlk8s.spec.volume import Volume
 
+_OWN_ENV = ("JOB_NAME", "JOB_UID", "POD_UID", "STORAGE_ENDPOINT", "STORAGE_CREDENTIALS_DIR")
+_OWN_PATHS = ("/pipeline", "/var/run/secrets")
 _SOURCE_LIMIT = 900_000  # bytes; a ConfigMap holds 1 MiB with everything in it
 
 
@@ -72,7 +74,7 @@ def _inputs(value: object) -> object:
     return {name: Input(url=item) if isinstance(item, str) else item for name, item in value.items()}
 
 
-class FeatureJob(Spec):
+class FeatureJob(Configuration):
     """A Kubernetes Job that runs one function and publishes what it returns as one version of a data set.
 
     Attributes:
@@ -87,8 +89,16 @@ class FeatureJob(Spec):
         backoff_limit: retries of failed pods (`backoffLimit`).
         active_deadline: seconds the whole Job may take (`activeDeadlineSeconds`).
         ttl_after_finished: seconds until Kubernetes removes the finished Job (`ttlSecondsAfterFinished`).
+        env, config_files, secret_env, secret_files: what the function reads; see Configuration.
         volumes: further storage of the pipeline's container, by Volume.mount.
         scheduling: where the pod runs.
+        completions: parts of the version; each is one pod's, whose function gets `index` and `count` besides.
+        parallelism: pods at a time; None means as many as there are parts.
+        completion_mode: `Indexed` where there are several parts: each pod must know which one is its own.
+        backoff_limit_per_index: retries of each part, instead of `backoff_limit` for all together; parts that
+            failed do not stop the others (`backoffLimitPerIndex`).
+        max_failed_indexes: more failed parts than that end the Job (`maxFailedIndexes`).
+        queue: LocalQueue of Kueue that the Job waits in until there is room for it.
     """
 
     name: Name
@@ -108,14 +118,65 @@ class FeatureJob(Spec):
     image: Image | None = None
     storage_secret: Name = "mlk8s-storage"
     storage_endpoint: str | None = None
-    env: Environment = {}
     labels: Labels = {}
     volumes: tuple[Volume, ...] = ()
     scheduling: Scheduling = Scheduling()
+    completions: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 1
+    parallelism: Annotated[int, Field(ge=1, le=10_000, strict=True)] | None = None
+    completion_mode: Literal["NonIndexed", "Indexed"] = "NonIndexed"
+    backoff_limit_per_index: Annotated[int, Field(ge=0, le=20, strict=True)] | None = None
+    max_failed_indexes: Annotated[int, Field(ge=0, le=10_000, strict=True)] | None = None
+    queue: Namespace | None = None
+
+    @property
+    def pods(self) -> int:
+        """Pods at a time."""
+        return min(self.parallelism or self.completions, self.completions)
+
+    @model_validator(mode="after")
+    def _own_names(self) -> FeatureJob:
+        for name in (*self.env, *self.secret_env):
+            if name.startswith("PIPELINE_") or name in _OWN_ENV:
+                raise ValueError(f"environment variable {name!r} is mlk8s's own; expected another name")
+        outside(self, _OWN_PATHS)
+        size = len(self.source.encode()) + sum(len(text.encode()) for text in self.config_files.values())
+        if size > _SOURCE_LIMIT:
+            raise ValueError(f"source and config_files have {size} bytes; expected at most {_SOURCE_LIMIT}")
+        return self
+
+    @model_validator(mode="after")
+    def _parts(self) -> FeatureJob:
+        if self.completion_mode == "NonIndexed":
+            if self.completions > 1 or (self.parallelism or 1) > 1:
+                raise ValueError(
+                    f"{'completions' if self.completions > 1 else 'parallelism'} is above 1 and "
+                    "completion_mode is 'NonIndexed': every pod would make the same version; expected "
+                    "completion_mode='Indexed', whose pods make a part each"
+                )
+            for name in ("backoff_limit_per_index", "max_failed_indexes"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} counts parts; expected it with completion_mode='Indexed'")
+        if self.parallelism is not None and self.parallelism > self.completions:
+            raise ValueError(
+                f"parallelism {self.parallelism} is above completions {self.completions}; expected <= it"
+            )
+        if self.max_failed_indexes is not None and self.backoff_limit_per_index is None:
+            raise ValueError(
+                "max_failed_indexes needs backoff_limit_per_index: without it no part fails alone"
+            )
+        if self.max_failed_indexes is not None and self.max_failed_indexes > self.completions:
+            raise ValueError(
+                f"max_failed_indexes {self.max_failed_indexes} is above completions {self.completions}"
+            )
+        if self.backoff_limit_per_index is not None and "backoff_limit" in self.model_fields_set:
+            raise ValueError(
+                "backoff_limit and backoff_limit_per_index are both given; expected one way to count retries"
+            )
+        return self
 
     @model_validator(mode="after")
     def _placement(self) -> FeatureJob:
-        check_placement(self.volumes, self.scheduling, self.gpu, 1, rolls=False)
+        check_placement(self.volumes, self.scheduling, self.gpu, self.pods, rolls=False)
         lost = next((item.name for item in self.volumes if not item.retain), None)
         if lost is not None:
             raise ValueError(
@@ -133,10 +194,28 @@ class FeatureJob(Spec):
             tree = ast.parse(self.source)
         except SyntaxError as error:
             raise ValueError(f"source is not Python: line {error.lineno}: {error.msg}") from None
-        names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-        if self.entry not in names:
-            raise ValueError(f"source has no function {self.entry!r}; it has {', '.join(names) or 'none'}")
+        functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+        if self.entry not in functions:
+            raise ValueError(
+                f"source has no function {self.entry!r}; it has {', '.join(functions) or 'none'}"
+            )
+        if self.completion_mode == "Indexed":
+            self._takes_index(functions[self.entry].args)
         return self
+
+    def _takes_index(self, args: ast.arguments) -> None:
+        names = {item.arg for item in (*args.args, *args.kwonlyargs)}
+        lacking = [name for name in ("index", "count") if name not in names and args.kwarg is None]
+        if lacking:
+            raise ValueError(
+                f"{self.entry}() has no parameter {' and no '.join(lacking)}; expected both: completion_mode "
+                "is 'Indexed', and each pod is told which part of how many is its own"
+            )
+        given = sorted({"index", "count"} & {*self.parameters, *self.inputs})
+        if given:
+            raise ValueError(
+                f"{given[0]!r} is in parameters or inputs; expected it free: Kubernetes gives it"
+            )
 
 
 class FeatureCronJob(Spec):

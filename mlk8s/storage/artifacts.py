@@ -115,7 +115,7 @@ def publish(
         files=described,
         fields=fields or {},
     )
-    there = _committed(store)
+    there = committed(store)
     if there is None:
         there = _upload_and_commit(store, ours, files)
     if there.raw == ours.raw:
@@ -240,24 +240,43 @@ def _upload_and_commit(store: Store, ours: Manifest, files: Mapping[str, bytes |
         _remove(store, own)
         raise
     try:
+        there = commit(store, ours)
+    except StorageError:
+        _remove(store, own)
+        raise
+    if there.raw != ours.raw:
+        _remove(store, own)
+    return there
+
+
+def commit(store: Store, ours: Manifest) -> Manifest:
+    """Make a version visible, the files of which are all there, by the one conditional put of its manifest.
+
+    Returns:
+        The manifest that is there in the end: ours, or that of who was faster.
+
+    Raises:
+        StorageError: nothing is visible.
+    """
+    try:
         won = store.put_if_absent(MANIFEST, ours.raw)
     except StorageError as error:
         # The answer may be lost, not the write: only an absent manifest proves that nothing is visible.
-        there = _committed(store)
+        there = committed(store)
         if there is None:
-            _remove(store, own)
             raise error
         won = there.raw == ours.raw
     if not won:
         there = Manifest.parse(store.get(MANIFEST), f"{store.location}/{MANIFEST}")
         if there.raw != ours.raw:  # else our own first try was written and its answer lost
-            _remove(store, own)
             return there
-    _remove(store, [info.key for info in store.objects() if info.key != MANIFEST and info.key not in own])
+    own = {MANIFEST, *(ours.key(file) for file in ours.files)}
+    _remove(store, [info.key for info in store.objects() if info.key not in own])
     return ours
 
 
-def _committed(store: Store) -> Manifest | None:
+def committed(store: Store) -> Manifest | None:
+    """Return the manifest of a version; None where nothing has been committed."""
     try:
         return Manifest.parse(store.get(MANIFEST), f"{store.location}/{MANIFEST}")
     except ObjectNotFound:

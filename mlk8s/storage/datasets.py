@@ -71,7 +71,7 @@ def publish_dataset(
     published = publish(
         url,
         version_name(version),
-        {f"part-{number:05d}.parquet": _parquet(part) for number, part in enumerate(parts)},
+        {f"part-{number:05d}.parquet": to_parquet(part) for number, part in enumerate(parts)},
         format="parquet",
         fields={"rows": rows, "columns": columns, "metadata": dict(metadata or {})},
         exist_ok=exist_ok,
@@ -109,7 +109,8 @@ def read_dataset(url: str, version: str | None = None, *, config: StorageConfig 
     return Dataset(pa.concat_tables(parts), manifest)
 
 
-def _parquet(table: pa.Table) -> bytes:
+def to_parquet(table: pa.Table) -> bytes:
+    """Return the table as a Parquet file; the same table gives the same bytes."""
     import pyarrow.parquet as pq
 
     sink = io.BytesIO()

@@ -1,0 +1,126 @@
+"""The log collector on the real cluster: lines of pods that are gone, rotation, a restart, nothing twice."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pods import pod
+
+import mlk8s
+from mlk8s.operations.connection import Kubernetes
+from mlk8s.storage.log_lines import LogLine
+
+WORDS = "import sys; print('the answer of a short life is 42'); print('an error', file=sys.stderr)"
+# 8 MB in all: the kubelet rotates at 5 MiB.
+MANY = """
+import time
+for number in range(8000):
+    print(f"row {number:06d} " + "x" * 1000, flush=True)
+    if number % 100 == 99: time.sleep(0.05)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def k8s(local_cluster: Any, namespace: str) -> Kubernetes:
+    return mlk8s.connect(kubeconfig=local_cluster.kubeconfig, namespace=namespace)
+
+
+@pytest.fixture(scope="module")
+def collector(k8s: Kubernetes) -> Iterator[mlk8s.LogCollector]:
+    own = f"logs-{uuid.uuid4().hex[:5]}"
+    spec = mlk8s.LogCollector(
+        name=own, namespace=own, output=f"s3://logs/{own}", flush=1, include=(k8s.namespace,)
+    )
+    k8s.apply(spec, timeout=120)
+    yield spec
+    k8s.remove(spec)
+
+
+def found(
+    k8s: Kubernetes, collector: mlk8s.LogCollector, text: str, count: int, seconds: float = 40.0, **where: Any
+) -> list[LogLine]:
+    """The lines with a text, as soon as there are so many."""
+    end = time.monotonic() + seconds
+    while True:
+        lines = list(k8s.logs.search(text, namespace=k8s.namespace, source=collector.output, **where))
+        if len(lines) >= count:
+            return lines
+        assert time.monotonic() < end, f"{len(lines)} of {count} lines"
+        time.sleep(0.5)
+
+
+def start(k8s: Kubernetes, name: str, script: str) -> None:
+    made = pod(name, script=script, restartPolicy="Never")
+    made["metadata"]["namespace"] = k8s.namespace
+    k8s.cluster.create(made)
+
+
+def gone(k8s: Kubernetes, name: str) -> None:
+    end = time.monotonic() + 30
+    while (item := k8s.cluster.get("Pod", name))["status"].get("phase") != "Succeeded":
+        assert time.monotonic() < end, item["status"]
+        time.sleep(0.2)
+    k8s.cluster.delete("Pod", name, grace_seconds=0)
+    while k8s.cluster.find("Pod", name) is not None:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_a_line_of_a_pod_that_is_gone_is_found(
+    k8s: Kubernetes, collector: mlk8s.LogCollector, python_pods: str, local_cluster: Any
+) -> None:
+    start(k8s, "short-lived", WORDS)
+    gone(k8s, "short-lived")
+    (line,) = found(k8s, collector, "short life is", 1, pod="short-*")
+    assert line[1:] == (k8s.namespace, "short-lived", "main", "the answer of a short life is 42")
+    (error,) = found(k8s, collector, "", 2, since="10m", container="main")[-1:]
+    assert "an error" in error.line or "answer" in error.line
+    command = [
+        sys.executable, "-m", "mlk8s", "search-logs", "-E", r"is \d+$", "--source", collector.output,
+        "-n", k8s.namespace, "-o", "json", "--kubeconfig", str(local_cluster.kubeconfig),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pod"] == "short-lived"
+    command[5] = "no such words"
+    assert subprocess.run(command, capture_output=True, text=True, timeout=60).returncode == 1
+
+
+def test_rotation_and_a_restart_keep_every_line_once(
+    k8s: Kubernetes, collector: mlk8s.LogCollector, python_pods: str
+) -> None:
+    start(k8s, "talker", MANY)
+    found(k8s, collector, "row 0005", 1)
+    for item in k8s.cluster.list("Pod", collector.namespace):
+        k8s.cluster.delete("Pod", item["metadata"]["name"], collector.namespace)
+    lines = found(k8s, collector, "row ", 8000, seconds=60)
+    told = Counter(line.line[:10] for line in lines)
+    assert told == {f"row {number:06d}": 1 for number in range(8000)}
+    assert [line.time for line in lines] == sorted(line.time for line in lines)
+
+
+def test_the_collector_has_only_what_it_needs(k8s: Kubernetes, collector: mlk8s.LogCollector) -> None:
+    (item,) = [
+        item
+        for item in k8s.cluster.list("Pod", collector.namespace)
+        if "deletionTimestamp" not in item["metadata"]
+    ]
+    spec = item["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] and not spec["automountServiceAccountToken"]
+    (mount,) = [each for each in spec["containers"][0]["volumeMounts"] if each["name"] == "pod-logs"]
+    assert mount["readOnly"]
+    account = item["spec"]["serviceAccountName"]
+    assert not [
+        each
+        for each in k8s.cluster.list("RoleBinding", collector.namespace)
+        if any(subject["name"] == account for subject in each.get("subjects") or [])
+    ]
