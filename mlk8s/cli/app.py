@@ -26,6 +26,7 @@ from mlk8s.cli import (
     search_logs,
     secret,
     services,
+    tenant,
     tls,
     why,
 )
@@ -72,6 +73,7 @@ def build() -> typer.Typer:
         doctor,
         services,
         secret,
+        tenant,
         tls,
         alerts,
         rollout,

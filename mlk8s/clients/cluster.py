@@ -71,6 +71,11 @@ class Cluster:
         """What carries the requests, for answers that do not end: see `mlk8s.clients.streams`."""
         return self._transport
 
+    @property
+    def authority(self) -> bytes | None:
+        """Return the PEM certificates that the API server is trusted by; None for the machine's own."""
+        return self._transport.authority
+
     def version(self) -> str:
         """Return the API server's version, such as 'v1.35.4'."""
         return str(orjson.loads(self.raw("GET", "/version"))["gitVersion"])

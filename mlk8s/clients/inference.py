@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from mlk8s.clients.tensors import TensorSpec, decode, encode
-from mlk8s.clients.tls import context
+from mlk8s.clients.tls import context, first_seen
 from mlk8s.errors import NotFound, PredictionFailed, Unreachable, UsageError, WaitTimeout
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Inference:
         host: Host header, where the Ingress rule has a host; with TLS also the name that is asked for (SNI)
             and that the certificate has to have.
         ca: PEM file of the authorities to trust; None means the machine's.
-        verify: False trusts any certificate: for looking only.
+        look: trust whatever certificate is shown at first: for looking only.
         connect_timeout, timeout: seconds, for the connection and for each read.
         connections: kept connections; more threads than these wait for one.
 
@@ -103,7 +103,7 @@ class Inference:
         model: str | None = None,
         host: str | None = None,
         ca: str | os.PathLike[str] | None = None,
-        verify: bool = True,
+        look: bool = False,
         connect_timeout: float = 2.0,
         timeout: float = 15.0,
         connections: int = 4,
@@ -120,9 +120,9 @@ class Inference:
         self._metadata: ModelMetadata | None = None
         secure: dict[str, Any] = {}
         if parts.scheme == "https":
-            secure = {"ssl_context": context(ca, verify=verify), "server_hostname": host or parts.hostname}
-            if not verify:
-                secure["cert_reqs"] = "CERT_NONE"
+            name = host or parts.hostname
+            trusted = first_seen(parts.hostname, parts.port, name) if look else context(ca)
+            secure = {"ssl_context": trusted, "server_hostname": name}
         self._pool = urllib3.PoolManager(
             maxsize=connections,
             block=True,

@@ -10,21 +10,15 @@ from pathlib import Path
 from mlk8s.errors import UsageError
 
 
-def context(ca: str | os.PathLike[str] | None = None, *, verify: bool = True) -> ssl.SSLContext:
+def context(ca: str | os.PathLike[str] | None = None) -> ssl.SSLContext:
     """Return a client's TLS context.
 
     Args:
         ca: PEM file of the authorities to trust; None means the machine's.
-        verify: False trusts anybody: for looking only, never for data.
 
     Raises:
         UsageError: the file cannot be read, or has no certificate.
     """
-    if not verify:
-        open_to_all = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        open_to_all.check_hostname = False
-        open_to_all.verify_mode = ssl.CERT_NONE
-        return open_to_all
     try:
         return ssl.create_default_context(cafile=None if ca is None else str(Path(ca).expanduser()))
     except (OSError, ssl.SSLError) as error:
@@ -33,6 +27,23 @@ def context(ca: str | os.PathLike[str] | None = None, *, verify: bool = True) ->
             where=str(ca),
             expected="a PEM file with at least one certificate",
         ) from None
+
+
+def first_seen(address: str, port: int | None, name: str) -> ssl.SSLContext:
+    """Return a context that trusts the certificate shown now and no other: for looking only, never for data.
+
+    Where nothing answers it is the ordinary one.
+    """
+    connection = Looking(address, port, name, 3.0)
+    try:
+        connection.connect()
+        found = ssl.create_default_context(cadata=connection.certificate.decode())
+    except (OSError, ValueError):
+        return context()
+    finally:
+        connection.close()
+    found.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return found
 
 
 class Looking(http.client.HTTPSConnection):
@@ -51,7 +62,10 @@ class Looking(http.client.HTTPSConnection):
 
     def connect(self) -> None:
         http.client.HTTPConnection.connect(self)
-        secure = context(verify=False).wrap_socket(self.sock, server_hostname=self._name)
+        anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        anybody.check_hostname = False
+        anybody.verify_mode = ssl.CERT_NONE
+        secure = anybody.wrap_socket(self.sock, server_hostname=self._name)
         shown = secure.getpeercert(binary_form=True)
         self.certificate = ssl.DER_cert_to_PEM_cert(shown).encode() if shown else b""
         self.sock = secure

@@ -6,6 +6,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from threading import Lock
 from typing import Any
 from urllib.parse import urlencode
@@ -53,6 +54,12 @@ class Transport:
     def sent(self) -> int:
         """Requests sent so far, repetitions included."""
         return self._sent
+
+    @property
+    def authority(self) -> bytes | None:
+        """Return the PEM certificates that the server is trusted by; None for the machine's own."""
+        file = self._target.configuration.ssl_ca_cert
+        return Path(file).read_bytes() if file else None
 
     @property
     def server(self) -> str:

@@ -44,7 +44,7 @@ class Observer:
     """
 
     def __init__(self, url: str | None, host: str | None, model: str, header: str) -> None:
-        self._client = Inference(url, host=host, model=model, timeout=5.0, verify=False) if url else None
+        self._client = Inference(url, host=host, model=model, timeout=5.0, look=True) if url else None
         self._path = f"/v2/models/{model}"
         self._header = header
         self.stable: Seen | None = None

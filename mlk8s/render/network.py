@@ -31,12 +31,12 @@ def network_policy(
         "podSelector": {"matchLabels": dict(selector)},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": ingress,
-        "egress": [*_dns(), *([way_to(storage_endpoint, facts)] if storage_endpoint else []), *egress],
+        "egress": [*dns_ways(), *([way_to(storage_endpoint, facts)] if storage_endpoint else []), *egress],
     }
     return manifest("networking.k8s.io/v1", "NetworkPolicy", name, facts.namespace, labels, spec=spec)
 
 
-def _dns() -> list[Manifest]:
+def dns_ways() -> list[Manifest]:
     """Return the egress rules that lead to the cluster's DNS.
 
     A policy sees the port of the pod behind the Service, which is not 53 where DNS runs without root: the
