@@ -31,15 +31,23 @@ def config_maps(
     """
     if not spec.config_files:
         return []
-    data = {key: spec.config_files[path] for path, key in _keys(spec).items()}
     name = _config_name(spec, container, owner)
-    return [manifest("v1", "ConfigMap", name, namespace, labels, immutable=True, data=data)]
+    return [manifest("v1", "ConfigMap", name, namespace, labels, immutable=True, data=file_data(spec))]
 
 
-def file_mounts(spec: Configuration, container: str) -> list[Manifest]:
-    """Return where the files are seen: each configuration file alone, a Secret as a directory."""
+def file_data(spec: Configuration) -> dict[str, str]:
+    """Return the files as a ConfigMap's data."""
+    return {key: spec.config_files[path] for path, key in _keys(spec).items()}
+
+
+def file_mounts(spec: Configuration, container: str, volume: str | None = None) -> list[Manifest]:
+    """Return where the files are seen: each configuration file alone, a Secret as a directory.
+
+    Args:
+        volume: what holds `file_data`; None means the volume of a ConfigMap of its own.
+    """
     mounts: list[Manifest] = [
-        {"name": f"files-{container}", "mountPath": path, "subPath": key, "readOnly": True}
+        {"name": volume or f"files-{container}", "mountPath": path, "subPath": key, "readOnly": True}
         for path, key in _keys(spec).items()
     ]
     for path, secret in spec.secret_files.items():
@@ -53,10 +61,15 @@ def file_volumes(spec: Configuration, container: str, owner: str) -> list[Manife
     if spec.config_files:
         source = {"name": _config_name(spec, container, owner), "defaultMode": 0o444}
         volumes.append({"name": f"files-{container}", "configMap": source})
-    for secret in dict.fromkeys(spec.secret_files.values()):
-        source = {"secretName": secret, "defaultMode": 0o440}
-        volumes.append({"name": _secret_volume(secret, container), "secret": source})
-    return volumes
+    return volumes + secret_volumes(spec, container)
+
+
+def secret_volumes(spec: Configuration, container: str) -> list[Manifest]:
+    """Return the volumes of the Secrets; a file is for the group, which `fsGroup` makes the container's."""
+    return [
+        {"name": _secret_volume(secret, container), "secret": {"secretName": secret, "defaultMode": 0o440}}
+        for secret in dict.fromkeys(spec.secret_files.values())
+    ]
 
 
 def secrets_annotation(specs: Iterable[Configuration], versions: Mapping[str, str]) -> dict[str, str]:

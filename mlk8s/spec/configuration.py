@@ -134,6 +134,18 @@ def _secret_files(value: dict[str, str]) -> dict[str, str]:
 Environment = Annotated[dict[str, str], AfterValidator(_env)]
 
 
+def outside(spec: Configuration, taken: Iterable[str]) -> None:
+    """Check that no file lies where mlk8s has its own.
+
+    Raises:
+        ValueError: one does.
+    """
+    for path in (*spec.config_files, *spec.secret_files):
+        for folder in taken:
+            if path == folder or path.startswith(f"{folder}/"):
+                raise ValueError(f"{path} lies in {folder}, which is mlk8s's own; expected another place")
+
+
 class Configuration(Spec):
     """What a container reads at its start.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
-from mlk8s.spec.configuration import Configuration, check_size
+from mlk8s.spec.configuration import Configuration, check_size, outside
 from mlk8s.spec.container import TIMING, Container, Probe, Probes, Role, check_patience
 
 if TYPE_CHECKING:
@@ -58,10 +58,7 @@ def check_pods(spec: ModelService) -> None:
     own = [name for name in OWN_ENV if name in spec.env or name in spec.secret_env]
     if own:
         raise ValueError(f"environment variable {own[0]!r} is mlk8s's own; expected another name")
-    for path in (*spec.config_files, *spec.secret_files):
-        for taken in _OWN_PATHS:
-            if path == taken or path.startswith(f"{taken}/"):
-                raise ValueError(f"{path} lies in {taken}, which is mlk8s's own; expected another place")
+    outside(spec, _OWN_PATHS)
     if spec.probes is not None:
         startup = spec.probes.startup
         if startup is not None and startup.failures is not None:

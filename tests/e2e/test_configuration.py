@@ -161,3 +161,26 @@ def test_a_changed_secret_and_file_roll_the_pods(k8s: Kubernetes, spec: mlk8s.Mo
     assert seen(k8s, "look") == expected(1, SECOND)
     kept = [item for item in k8s.cluster.list("ConfigMap") if "configured-beside" in item["metadata"]["name"]]
     assert {text for item in kept for text in item["data"].values()} == {"limit: 1\n", "limit: 2\n"}
+
+
+def test_a_pipeline_reads_its_configuration_too(k8s: Kubernetes) -> None:
+    source = f"""
+import os
+def build():
+    assert os.environ["DB_PASSWORD"] == open({FOLDER!r} + "/password").read()
+    rows = int(open({SETTINGS!r}).read().removeprefix("limit: "))
+    return {{"x": [os.environ["GREETING"]] * rows}}
+"""
+    job = mlk8s.FeatureJob(
+        name="reads",
+        source=source,
+        output=f"s3://features/{k8s.namespace}",
+        env={"GREETING": "hello"},
+        config_files={SETTINGS: "limit: 3\n"},
+        secret_env={"DB_PASSWORD": "db/password"},
+        secret_files={FOLDER: "db"},
+    )
+    with pytest.raises(NotFound, match="Secret 'absent' is not there"):
+        k8s.run_job(job.replace(secret_env={"DB_PASSWORD": "absent/password"}))
+    done = k8s.run_job(job)
+    assert done is not None and done.rows == 3
