@@ -12,6 +12,7 @@ from mlk8s.clients.platform import CONFIG_MAP, NAMESPACE, STORAGE_SECRET, Platfo
 from mlk8s.errors import Conflict, NotFound
 from mlk8s.local.platform_manifests import BASE, CRDS, NAME, PART_OF, TAKES_OVER, Manifest, fit, load
 from mlk8s.local.progress import Progress
+from mlk8s.render.metrics import USER_RULES, with_rules
 
 _STORAGE_DEFAULT = "storageclass.kubernetes.io/is-default-class"
 _ESTABLISH = 20.0  # seconds until a new CRD is served
@@ -46,8 +47,20 @@ def apply_part(
         for crd in crds:
             crd["metadata"].setdefault("labels", {})[PART_OF] = "mlk8s"
         apply_objects(cluster, crds, progress)
-    fitted = fit(load(part), images=images, dns_address=dns_address, persistent=persistent)
+    objects = load(part)
+    if part == "prometheus-adapter":
+        _keep_user_rules(cluster, objects)
+    fitted = fit(objects, images=images, dns_address=dns_address, persistent=persistent)
     apply_objects(cluster, fitted, progress)
+
+
+def _keep_user_rules(cluster: Cluster, objects: Iterable[Manifest]) -> None:
+    """Put the rules of the metrics that users declared into the adapter's configuration."""
+    found = cluster.find("ConfigMap", USER_RULES, NAMESPACE)
+    rules = (found or {}).get("data") or {}
+    for item in objects:
+        if item["kind"] == "ConfigMap" and rules:
+            item["data"]["config.yaml"] = with_rules(item["data"]["config.yaml"], rules)
 
 
 def apply_description(cluster: Cluster, platform: Platform, progress: Progress) -> None:

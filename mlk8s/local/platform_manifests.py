@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlk8s.errors import LocalClusterError
+from mlk8s.render.common import digest
 
 Manifest = dict[str, Any]
 
@@ -83,7 +84,7 @@ def fit(
     """
     fitted = [copy.deepcopy(item) for item in objects]
     digests = {
-        item["metadata"]["name"]: _digest(item["data"]) for item in fitted if item["kind"] == "ConfigMap"
+        item["metadata"]["name"]: digest(item["data"], 12) for item in fitted if item["kind"] == "ConfigMap"
     }
     for item in fitted:
         if item["kind"] in ("Deployment", "StatefulSet"):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlk8s.operations.secrets import Value
     from mlk8s.spec.base import Spec
     from mlk8s.spec.job import FeatureCronJob, FeatureJob
+    from mlk8s.spec.metric import Metric
     from mlk8s.spec.service import ModelService
     from mlk8s.storage.credentials import StorageConfig
 
@@ -237,6 +238,22 @@ class Kubernetes:
         from mlk8s.operations.tls import create_tls_secret
 
         create_tls_secret(self.cluster, name, certificate, key, host=host, namespace=namespace)
+
+    def install_metric(self, metric: Metric, *, wait: bool = True, say: Say | None = None) -> None:
+        """Let the platform's adapter serve a metric of one's own, so that `Autoscale` can follow it.
+
+        Args:
+            wait: until the metrics API lists it, which takes a pod that exposes its series.
+
+        Raises:
+            NotFound: the adapter is not the platform's, or no value comes.
+            Forbidden: we may not write in the platform's namespace.
+        """
+        from mlk8s.operations.metrics import install_metric, wait_metric
+
+        install_metric(self.cluster, metric, say=say or print)
+        if wait:
+            wait_metric(self.cluster, metric)
 
     def run_job(
         self, job: FeatureJob, *, wait: bool = True, timeout: float | None = None, say: Say | None = None

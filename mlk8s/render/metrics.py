@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+
+import yaml
 
 from mlk8s.render.common import Identity, Manifest
 from mlk8s.spec.metric import INGRESS_RATE, Follow, Metric
+
+USER_RULES = "mlk8s-metrics"
+"""ConfigMap in the platform's namespace with the metrics that users declared."""
 
 DEMAND_WINDOW = 30
 """Seconds that one request counts as demand: several looks of KEDA, and a pod's start begins at the first."""
@@ -65,6 +71,22 @@ def adapter_rule(metric: Metric) -> Manifest:
         "name": {"matches": f"^{metric.series}$", "as": metric.name},
         "metricsQuery": f"{metric.aggregate}({_values(metric, '<<.Series>>', matchers)}) by (<<.GroupBy>>)",
     }
+
+
+def with_rules(config: str, declared: Mapping[str, str]) -> str:
+    """Return the adapter's configuration with the rules of further metrics; one of the same name is replaced.
+
+    Args:
+        config: YAML.
+        declared: each metric's declaration as JSON, by name: the data of ConfigMap `USER_RULES`.
+    """
+    values = yaml.safe_load(config)
+    for _, text in sorted(declared.items()):
+        metric = Metric(**json.loads(text))
+        section = values.setdefault("externalRules" if metric.kind == "external" else "rules", [])
+        others = [rule for rule in section if rule["name"].get("as") != metric.name]
+        section[:] = [*others, adapter_rule(metric)]
+    return yaml.safe_dump(values, sort_keys=False, width=110) if declared else config
 
 
 def query(follow: Follow, metric: Metric, identity: Identity, namespace: str) -> str:

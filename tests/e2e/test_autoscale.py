@@ -1,0 +1,192 @@
+"""Horizontal autoscaling on the real cluster: every kind of metric has a value; behaviour is as declared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from onnx_models import ROW, scaling
+from pods import create_pod, pod
+
+import mlk8s
+from mlk8s.errors import Conflict, NotFound
+from mlk8s.local import optional
+from mlk8s.local.handle import Local
+from mlk8s.operations.connection import Kubernetes
+from mlk8s.operations.service import Service
+from mlk8s.spec.resources import Resources
+from mlk8s.storage.models import upload_model
+
+SMALL = Resources(cpu="50m", cpu_limit=None, memory="192Mi")
+QUEUE = mlk8s.Metric(
+    name="test_queue_length", kind="external", series="test_jobs_queued", labels={"queue": "a"}, unit="jobs"
+)
+EXPORTER = """
+import http.server
+class Metrics(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *a): pass
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4"); self.end_headers()
+        self.wfile.write(b'test_jobs_queued{queue="a"} 12\\ntest_jobs_queued{queue="b"} 500\\n')
+http.server.ThreadingHTTPServer(("", 8080), Metrics).serve_forever()
+"""
+INSIDE = (
+    mlk8s.Follow(metric="cpu", target=1000),
+    mlk8s.Follow(metric="memory", target=1000),
+    mlk8s.Follow(metric="requests_in_flight", target=50),
+    mlk8s.Follow(metric="requests_per_second", target=500),
+    mlk8s.Follow(metric="service_requests_per_second", target=1000, per="total"),
+)
+OUTSIDE = (
+    mlk8s.Follow(metric="ingress_requests_per_second", target=1000, per="total"),
+    mlk8s.Follow(metric=QUEUE, target=10),
+)
+
+
+@pytest.fixture(scope="module")
+def k8s(local_cluster: Any, namespace: str) -> Kubernetes:
+    return mlk8s.connect(kubeconfig=local_cluster.kubeconfig, namespace=namespace)
+
+
+@pytest.fixture(scope="module")
+def keda(k8s: Kubernetes) -> bool:
+    """Whether a cluster that was kept from another run has KEDA, which then serves the external metrics."""
+    return "keda" in optional.installed(k8s.cluster)
+
+
+@pytest.fixture(scope="module")
+def spec(k8s: Kubernetes, keda: bool) -> mlk8s.ModelService:
+    model = upload_model(scaling(2.0), f"s3://models/{k8s.namespace}/1", config=k8s.storage())
+    return mlk8s.ModelService(
+        name="scaled", model=model.url, resources=SMALL, startup_timeout=30, request_timeout=2,
+        autoscale=mlk8s.Autoscale(
+            min=1,
+            max=3,
+            metrics=INSIDE if keda else INSIDE + OUTSIDE,
+            scale_up=mlk8s.Behavior(
+                stabilization=3,
+                policies=(mlk8s.Policy(type="Pods", value=2, period=30),),
+                select="Min",
+                tolerance=0.05,
+            ),
+            scale_down=mlk8s.Behavior(select="Disabled", tolerance=0.2),
+        ),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def service(
+    k8s: Kubernetes, spec: mlk8s.ModelService, keda: bool, local_cluster: Local, python_pods: str
+) -> Service:
+    if not keda:
+        manifest = pod("queue", script=EXPORTER)
+        manifest["metadata"]["annotations"] = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
+        create_pod(local_cluster, k8s.namespace, manifest)
+        k8s.install_metric(QUEUE)
+    return k8s.deploy(spec)
+
+
+def eventually(read: Callable[[], Any], within: float = 40) -> Any:
+    end = time.monotonic() + within
+    while not (answer := read()):
+        assert time.monotonic() < end, "nothing came"
+        time.sleep(0.3)
+    return answer
+
+
+def named(metric: dict[str, Any]) -> str:
+    inner = metric[metric["type"].lower()]
+    return str(inner["name"] if metric["type"] == "Resource" else inner["metric"]["name"])
+
+
+def current(k8s: Kubernetes, name: str) -> dict[str, dict[str, str]]:
+    """The current values that an HPA reports, by metric."""
+    status = k8s.cluster.get("HorizontalPodAutoscaler", name).get("status") or {}
+    found = {}
+    for metric in status.get("currentMetrics") or []:
+        if metric["type"]:
+            found[named(metric)] = metric[metric["type"].lower()]["current"]
+    return found
+
+
+def test_every_kind_of_metric_has_a_value(
+    k8s: Kubernetes, service: Service, spec: mlk8s.ModelService
+) -> None:
+    assert spec.autoscale
+    wanted = {
+        item.metric if isinstance(item.metric, str) else item.metric.name for item in spec.autoscale.followed
+    }
+    with service.background([ROW], rps=20):
+        found = eventually(lambda: found if (found := current(k8s, "scaled")).keys() >= wanted else None, 60)
+        rate = eventually(lambda: float_of(current(k8s, "scaled")["requests_per_second"]["averageValue"]) > 5)
+    assert rate
+    assert found["cpu"]["averageUtilization"] > 0
+    assert 5 < found["memory"]["averageUtilization"] < 200
+    if "test_queue_length" in wanted:
+        assert float_of(found["test_queue_length"]["averageValue"]) == 12  # queue b, of 500 jobs, is not ours
+        assert "value" in found["ingress_requests_per_second"]
+    conditions = k8s.cluster.get("HorizontalPodAutoscaler", "scaled")["status"]["conditions"]
+    assert {item["type"]: item["status"] for item in conditions}["ScalingActive"] == "True"
+
+
+def float_of(text: str) -> float:
+    return float(text.removesuffix("m")) / 1000 if text.endswith("m") else float(text)
+
+
+def test_behaviour_and_tolerance_are_as_declared(k8s: Kubernetes, service: Service) -> None:
+    behavior = k8s.cluster.get("HorizontalPodAutoscaler", "scaled")["spec"]["behavior"]
+    assert behavior["scaleUp"] == {
+        "stabilizationWindowSeconds": 3, "selectPolicy": "Min", "tolerance": "50m",
+        "policies": [{"type": "Pods", "value": 2, "periodSeconds": 30}],
+    }  # fmt: skip
+    assert (behavior["scaleDown"]["selectPolicy"], behavior["scaleDown"]["tolerance"]) == ("Disabled", "200m")
+
+
+def test_the_queue_asks_for_pods_and_gets_them(k8s: Kubernetes, service: Service, keda: bool) -> None:
+    """12 jobs at 10 a pod are two pods."""
+    if not keda:
+        eventually(lambda: service.status().replicas == 2)
+
+
+def test_a_second_autoscaler_of_the_same_pods_is_refused(
+    k8s: Kubernetes, service: Service, spec: mlk8s.ModelService
+) -> None:
+    rival = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "rival", "namespace": k8s.namespace},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "scaled"},
+            "maxReplicas": 2,
+        },
+    }
+    k8s.cluster.create(rival)
+    try:
+        with pytest.raises(Conflict, match="'rival' scales Deployment 'scaled'"):
+            k8s.deploy(spec)
+    finally:
+        k8s.cluster.delete("HorizontalPodAutoscaler", "rival")
+
+
+def test_what_the_cluster_lacks_is_named_with_the_way_to_get_it(
+    k8s: Kubernetes, spec: mlk8s.ModelService
+) -> None:
+    installed = optional.installed(k8s.cluster)
+    goes_to_zero = mlk8s.Autoscale(min=0, max=2, target=4, scaler="keda")
+    cases = {"keda": {"autoscale": goes_to_zero}, "vpa": {"autoscale": None, "vertical": mlk8s.Vertical()}}
+    for part, changes in cases.items():
+        if part not in installed:
+            with pytest.raises(NotFound) as caught:
+                k8s.deploy(spec.replace(name="lacking", **changes))
+            assert f"mlk8s up --with {part}" in str(caught.value.next_step)
+    assert k8s.cluster.find("Deployment", "lacking") is None
+
+
+def test_the_metrics_apis_answer_kubectl_top(k8s: Kubernetes, service: Service) -> None:
+    path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{k8s.namespace}/pods"
+    pods = orjson.loads(k8s.cluster.raw("GET", path))["items"]
+    assert any(item["metadata"]["name"].startswith("scaled-") for item in pods)
