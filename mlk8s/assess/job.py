@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Literal
 
 from mlk8s.assess.causes import Cause, LogSource, pod_cause
-from mlk8s.assess.observed import Object, condition, containers, is_true, place, terminating
+from mlk8s.assess.observed import Object, condition, containers, events_of, is_true, place, terminating
 from mlk8s.assess.rollout import pod_step
-from mlk8s.assess.why.containers import exit_words, out_of_memory
+from mlk8s.assess.why.containers import exceeded_memory, exit_words, out_of_memory
 from mlk8s.assess.why.refusals import refused_pods
 
 _QUEUE = "kueue.x-k8s.io/queue-name"
@@ -76,7 +76,7 @@ def _running(facts: JobFacts, attempts: int) -> JobVerdict:
         return JobVerdict("running", f"{text}: {_step(pod)}", cause, attempts)
     if ended:
         last = _last(ended)
-        cause = _end(last)
+        cause = _end(last, facts.events)
         text = _parts(facts.job) or f"attempt {attempts} of {limit} failed"
         text = f"{text}: {cause.message}; waits for the next"
         return JobVerdict("running", text, _doubtful(cause), attempts)
@@ -117,7 +117,7 @@ def _failure(facts: JobFacts, state: Object) -> Cause:
         )
     if not ended:
         return Cause("job-lost", f"{reason}: {words}", place(facts.job), "see `kubectl describe job`")
-    cause = _end(_last(ended))
+    cause = _end(_last(ended), facts.events)
     indexes = facts.job.get("status", {}).get("failedIndexes")
     if indexes:
         message = (
@@ -129,13 +129,13 @@ def _failure(facts: JobFacts, state: Object) -> Cause:
     return cause
 
 
-def _end(pod: Object) -> Cause:
+def _end(pod: Object, events: Sequence[Object]) -> Cause:
     """Return why a pod that never restarts ended."""
     for container in containers(pod):
         end = container.terminated
         if not end or container.done:
             continue
-        if end.get("reason") == "OOMKilled":
+        if exceeded_memory(pod, container, end, events_of(pod, events)):
             return out_of_memory(pod, container, _logs(pod, container.name))
         words = str(end.get("message") or "").strip()
         said = f": {words}" if words else ""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from mlk8s.assess.cause import Cause, LogSource, short
-from mlk8s.assess.observed import Container, Object, age, parse_time, place
+from mlk8s.assess.observed import Container, Object, age, parse_time, place, terminating
 
 CONFIG_GRACE = 3.0
 INIT_GRACE = 20.0
@@ -64,11 +64,13 @@ def missing(words: str, pod: Object, other: str = "container-config") -> tuple[s
     return other, "change what the message names; the pod then starts by itself"
 
 
-def crash(pod: Object, container: Container) -> Iterator[Cause]:
+def crash(pod: Object, container: Container, events: Sequence[Object]) -> Iterator[Cause]:
     """Yield why a container ended that should run, or an init container that should succeed."""
     yield from _never_started(pod, container)
     end = container.last_end
-    if not end or container.done or (container.running and container.restarts == 0):
+    if not end or (container.running and container.restarts == 0):
+        return
+    if container.done and (container.init or pod["spec"].get("restartPolicy", "Always") != "Always"):
         return
     if container.status.get("ready") and container.running:
         return
@@ -76,17 +78,19 @@ def crash(pod: Object, container: Container) -> Iterator[Cause]:
         return  # a pod of a Job: how often another one tries is the Job's to say
     again = bool(container.terminated) and container.restarts >= 1
     looping = container.waiting.get("reason") == "CrashLoopBackOff" or container.restarts >= 2 or again
-    yield ended(pod, container, end, certain=looping)
+    yield ended(pod, container, end, events, certain=looping)
 
 
-def ended(pod: Object, container: Container, end: Object, *, certain: bool = True) -> Cause:
+def ended(
+    pod: Object, container: Container, end: Object, events: Sequence[Object], *, certain: bool = True
+) -> Cause:
     """Return why a container's run ended: memory, a command that is not there, or its exit code."""
     where = f"{place(pod)}, container {container.name}"
     logs = LogSource(pod["metadata"]["name"], container.name, previous=not container.terminated)
     code, reason = end.get("exitCode"), end.get("reason")
     words = str(end.get("message") or "").strip()
     facts = (f"last end: {exit_words(end)}, restarts: {container.restarts}",)
-    if reason == "OOMKilled":
+    if exceeded_memory(pod, container, end, events):
         return out_of_memory(pod, container, logs)
     not_run = code in (126, 127, 128) and _NO_COMMAND.search(words)
     if reason in ("StartError", "ContainerCannotRun") or not_run:
@@ -126,19 +130,34 @@ def ended(pod: Object, container: Container, end: Object, *, certain: bool = Tru
     )
 
 
+def exceeded_memory(pod: Object, container: Container, end: Object, events: Sequence[Object]) -> bool:
+    """Return whether the kernel killed a container for its memory.
+
+    The runtime can miss the kernel's notice of a short-lived container; then it is SIGKILL without the
+    kubelet, which tells of every container that it kills itself.
+    """
+    if end.get("reason") == "OOMKilled":
+        return True
+    limit = container.spec.get("resources", {}).get("limits", {}).get("memory")
+    killed = any(e.get("reason") == "Killing" and container.name in str(e.get("message")) for e in events)
+    return end.get("exitCode") == 137 and limit is not None and not killed and not terminating(pod)
+
+
 def out_of_memory(pod: Object, container: Container, logs: LogSource) -> Cause:
     """Return the cause of a container that the kernel killed for its memory."""
     resources = container.spec.get("resources", {})
     limit = resources.get("limits", {}).get("memory", "no limit")
+    seen = container.last_end
+    doubt = "" if seen.get("reason") == "OOMKilled" else f" (by {exit_words(seen)}, and not by the kubelet)"
     return Cause(
         "out-of-memory",
         f"{'init container ' if container.init else ''}{container.name} was killed because it used more "
-        f"memory than its limit ({limit})",
+        f"memory than its limit ({limit}){doubt}",
         f"{place(pod)}, container {container.name}",
         f"raise resources.limits.memory of {container.name} above {limit} (mlk8s: resources.memory), "
         "or make the model smaller",
         logs=logs,
-        evidence=(f"reason OOMKilled, restarts: {container.restarts}",),
+        evidence=(f"last end: {exit_words(seen)}, {seen.get('reason')}, restarts: {container.restarts}",),
     )
 
 

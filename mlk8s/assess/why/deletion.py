@@ -56,6 +56,19 @@ def held(item: Object, facts: Facts) -> Cause | None:
     return None
 
 
+def _held_in(facts: Facts) -> list[str]:
+    """Return what finalizers hold in the namespace; its controller says so a minute later."""
+    kinds = ("Pod", "PersistentVolumeClaim", "Job", "Service", "Ingress", "ConfigMap")
+    facts.want(*kinds)
+    return [
+        f"{kind.lower()} {found['metadata']['name']} has the finalizer {', '.join(names)}"
+        for kind in kinds
+        for found in facts.of(kind)
+        if terminating(found)
+        and (names := [n for n in found["metadata"].get("finalizers") or () if n not in _OWN])
+    ]
+
+
 def claims_of(pod: Object) -> list[str]:
     """Return the names of the PersistentVolumeClaims that a pod mounts."""
     named = [
@@ -87,6 +100,7 @@ def namespace(item: Object, facts: Facts) -> Answer:
         if state.get("status") == "True":
             words.append(str(state.get("message", kind)))
     over = age(item["metadata"]["deletionTimestamp"], facts.now)
+    words += _held_in(facts) if name == facts.namespace else []
     if not words and over < _PATIENCE:
         return Answer(f"it is being deleted, for {over:.0f} s", starting=True)
     cause = Cause(

@@ -72,18 +72,26 @@ def pods_metric(metric: str, pods: Sequence[Object], item: Object, facts: Facts)
     ]
     if answered:
         return None
+    unruled = no_rule(metric, item, facts)
+    if unruled is not None:
+        return unruled
     series = series_of(metric, facts)
-    if series == ():
-        return Cause(
-            "hpa-no-rule",
-            f"the metrics adapter has no rule that makes {metric}{_near(metric, facts)}",
-            place(item),
-            f"add a rule for {metric} to the adapter's ConfigMap, or scale on a metric that it has",
-            evidence=tuple(f"adapter's rule: {name}" for name in sorted(_rules(facts))),
-        )
     if not facts.prometheus:
         return None
     return _source(metric, series, names, item, facts)
+
+
+def no_rule(metric: str, item: Object, facts: Facts) -> Cause | None:
+    """Return that the adapter makes no such metric; None where it does, or where its rules are not known."""
+    if series_of(metric, facts) != ():
+        return None
+    return Cause(
+        "hpa-no-rule",
+        f"the metrics adapter has no rule that makes {metric}{_near(metric, facts)}",
+        place(item),
+        f"add a rule for {metric} to the adapter's ConfigMap, or scale on a metric that it has",
+        evidence=tuple(f"adapter's rule: {name}" for name in sorted(_rules(facts))),
+    )
 
 
 def series_of(metric: str, facts: Facts) -> tuple[str, ...] | None:
@@ -94,7 +102,8 @@ def series_of(metric: str, facts: Facts) -> tuple[str, ...] | None:
 
 def _rules(facts: Facts) -> dict[str, list[str]]:
     """Return metric → series, from the configuration of the adapter that serves the API."""
-    services = [a for a in facts.of("APIService") if a["spec"].get("group") == "custom.metrics.k8s.io"]
+    groups = ("custom.metrics.k8s.io", "external.metrics.k8s.io")
+    services = [a for a in facts.of("APIService") if a["spec"].get("group") in groups]
     places = {a["spec"]["service"]["namespace"] for a in services if a["spec"].get("service")}
     found: dict[str, list[str]] = {}
     for namespace in sorted(places):
@@ -112,8 +121,10 @@ def _parsed(text: str) -> list[Object]:
         config = yaml.safe_load(text)
     except yaml.YAMLError:
         return []
-    rules = config.get("rules") if isinstance(config, dict) else None
-    return [rule for rule in rules or () if isinstance(rule, dict)]
+    if not isinstance(config, dict):
+        return []
+    rules = [*(config.get("rules") or ()), *(config.get("externalRules") or ())]
+    return [rule for rule in rules if isinstance(rule, dict)]
 
 
 def _names(rule: Object) -> list[tuple[str, str]]:
@@ -136,7 +147,7 @@ def _names(rule: Object) -> list[tuple[str, str]]:
 def _source(
     metric: str, series: Sequence[str] | None, names: set[str], item: Object, facts: Facts
 ) -> Cause | None:
-    among = "|".join(sorted(re.escape(name) for name in names))
+    among = "|".join(sorted(name.replace(".", "[.]") for name in names))  # PromQL knows no "\\-"
     scope = f'namespace="{facts.namespace}",pod=~"{among}"'
     up = [(s["labels"], s["value"]) for s in facts.of(f"promql:up{{{scope}}}")]
     if isinstance(facts.found[f"promql:up{{{scope}}}"], Unknown):

@@ -25,6 +25,7 @@ from mlk8s.assess.why.scheduling import with_nodes
 from mlk8s.assess.why.storage import claim_cause
 
 _NEEDS_NODES = ("insufficient-", "untolerated-taint", "node-selector", "node-cordoned")
+_NO_LOG = "unable to retrieve container logs"  # what the kubelet answers in place of a log that is gone
 _TELLS = {"CrashLoop", "InitContainer", "Pipeline", "OutOfMemory"}
 
 
@@ -63,7 +64,7 @@ def _found(item: Object, facts: Facts) -> Cause | None:
     if item.get("status", {}).get("phase") == "Failed" and not item["status"].get("reason"):
         for container in containers(item):
             if container.terminated and not container.done:
-                return ended(item, container, container.terminated)
+                return ended(item, container, container.terminated, events_of(item, facts.events))
     return pod_cause(item, facts.events, facts.now, crowded=crowded)
 
 
@@ -105,7 +106,8 @@ def last_lines(source: LogSource, facts: Facts) -> list[str]:
     """Return the last log lines of a container: of the run that is meant, else of the other."""
     meant, other = ("previous", "current") if source.previous else ("current", "previous")
     for run in (meant, other):
-        lines = [str(item["line"]) for item in facts.of(f"log:{source.pod}/{source.container}/{run}")]
+        told = facts.of(f"log:{source.pod}/{source.container}/{run}")
+        lines = [str(item["line"]) for item in told if not item["line"].startswith(_NO_LOG)]
         if any(line.strip() for line in lines):
             return lines
     return []

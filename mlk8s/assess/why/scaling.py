@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from mlk8s.assess.cause import Cause
-from mlk8s.assess.observed import Object, condition, is_true, place, terminating
+from mlk8s.assess.observed import Object, age, condition, is_true, place, terminating
 from mlk8s.assess.sample import hpa_facts
 from mlk8s.assess.why.deletion import held
 from mlk8s.assess.why.facts import Answer, Facts
-from mlk8s.assess.why.metrics import GROUPS, api_cause, pods_metric
+from mlk8s.assess.why.metrics import GROUPS, api_cause, no_rule, pods_metric
 from mlk8s.assess.why.pods import of_pods
+from mlk8s.assess.why.room import requested
 from mlk8s.assess.why.workloads import pods_of
 
+_FIRST = 60.0  # seconds until kubelet, scrape and HPA have seen a new pod's CPU twice
 _TARGETS = ("Deployment", "StatefulSet", "ReplicaSet")
 
 
@@ -87,17 +88,13 @@ def _inactive(item: Object, target: Object | None, active: Object, facts: Facts)
     if target is not None and not pods:
         reference = item["spec"]["scaleTargetRef"]
         return _no_pods(item, reference["kind"], reference["name"], active)
-    request = re.search(r"missing request for (\S+) in container (\S+)", words) or re.search(
-        r"missing request for (\S+)", words
-    )
-    if request:
-        resource = request[1]
-        where = f" of container {request[2]}" if request.lastindex and request.lastindex > 1 else ""
+    bare = _without_request(metric, pods)
+    if bare is not None:
         return _broken(
             "hpa-no-request",
-            f"it wants a percentage of the requested {resource}, and the pods{where} request none",
+            f"it wants a percentage of the requested {name}, and container {bare} of its pods requests none",
             item,
-            f"set resources.requests.{resource}{where}, or use an averageValue target",
+            f"set resources.requests.{name} of container {bare}, or use an averageValue target",
             active,
         )
     sick = of_pods([pod for pod in pods if not is_true(pod, "Ready")], facts)
@@ -108,8 +105,28 @@ def _inactive(item: Object, target: Object | None, active: Object, facts: Facts)
         if cause is not None:
             return Answer(cause.message, cause)
         return Answer(f"{name} has just come; the HPA looks every 15 s", starting=True)
+    unruled = no_rule(name, item, facts) if kind in ("External", "Object") else None
+    if unruled is not None:
+        return Answer(unruled.message, unruled)
+    youngest = min((age(pod["status"].get("startTime"), facts.now) for pod in pods), default=_FIRST)
+    if kind == "Resource" and youngest < _FIRST:
+        return Answer(f"its pods have run for {youngest:.0f} s; {name} takes a minute", starting=True)
     return _broken("hpa-metric", f"it cannot have {name or 'its metric'}: {words}", item,
                    "see the metric at its source; the words name the API that was asked", active)  # fmt: skip
+
+
+def _without_request(metric: Object, pods: list[Object]) -> str | None:
+    """Return a container that requests none of what the HPA wants a percentage of."""
+    section = metric.get("resource") or metric.get("containerResource") or {}
+    if (section.get("target") or {}).get("type") != "Utilization":
+        return None
+    for pod in pods:
+        for container in pod["spec"]["containers"]:
+            if section.get("container") in (None, container["name"]) and not requested(
+                {"spec": {"containers": [container]}}, str(section["name"])
+            ):
+                return str(container["name"])
+    return None
 
 
 def _no_pods(item: Object, kind: str, name: str, active: Object) -> Answer:
