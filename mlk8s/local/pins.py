@@ -231,6 +231,12 @@ PARTS: Mapping[str, Part] = {
         {"gateway-api": ""},
         files=GoFiles("gateway-api", "sigs.k8s.io/gateway-api", "config/crd/standard"),
     ),
+    # Only its CRD, which the tests validate a FeatureJobSet against.
+    "jobset": Part(
+        "0.10.1",
+        {"jobset": ""},
+        files=GoFiles("jobset", "sigs.k8s.io/jobset", "config/components/crd/bases"),
+    ),
     # KEDA and VPA are published as images only. They and their CRDs: only for `mlk8s up --with`.
     "keda": Part(
         "2.21.0",

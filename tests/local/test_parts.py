@@ -93,6 +93,7 @@ def test_each_part_has_a_way_that_is_pinned(name: str) -> None:
         ("prometheus", "github.com/prometheus/prometheus", "v0.316.0"),
         ("prometheus-adapter", "sigs.k8s.io/prometheus-adapter", "v0.12.0"),
         ("gateway-api", "sigs.k8s.io/gateway-api", "v1.6.3"),
+        ("jobset", "sigs.k8s.io/jobset", "v0.10.1"),
     ],
 )
 def test_built_and_downloaded_versions_are_the_same(name: str, module: str, version: str) -> None:
