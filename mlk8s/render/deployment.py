@@ -33,6 +33,7 @@ from mlk8s.render.scheduling import scheduling
 from mlk8s.render.sources import Sources, sources
 from mlk8s.render.stored import dump_spec
 from mlk8s.render.volume import mount, pod_volume
+from mlk8s.render.waived import of_deployment
 from mlk8s.spec.fields import parse_quantity
 from mlk8s.spec.pods import FETCH, SERVER, server_probes
 from mlk8s.spec.service import ModelService
@@ -125,7 +126,7 @@ def deployment(
             "spec": _pod(spec, facts, identity, config["metadata"]["name"]),
         },
     }
-    stored = {MODEL: spec.model, SPEC: dump_spec(spec)}
+    stored = {MODEL: spec.model, SPEC: dump_spec(spec), **of_deployment(spec, identity, replicas)}
     return manifest("apps/v1", "Deployment", identity.instance, facts.namespace, labels, stored, spec=body)
 
 

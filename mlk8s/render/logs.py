@@ -9,6 +9,7 @@ from mlk8s.render.pod import CREDENTIALS_DIR, credentials_mount, credentials_vol
 from mlk8s.render.workload import daemon_set, workload_surroundings
 from mlk8s.spec.container import Container, Probe, Probes
 from mlk8s.spec.logs import LogCollector
+from mlk8s.spec.waive import waive
 from mlk8s.spec.workload import DaemonSet
 
 LOGS = "mlk8s.dev/logs"
@@ -83,6 +84,7 @@ def _surroundings(collector: DaemonSet, facts: RenderFacts, endpoint: str) -> li
 
 def _let_read(workload: Manifest, spec: LogCollector) -> None:
     """Add what only the collector has: the node's log files to read, group 0, the credentials, its node."""
+    workload["metadata"]["annotations"] = waive({"host-path": "the log files are the node's"})
     template = workload["spec"]["template"]
     template["metadata"]["annotations"] = {"prometheus.io/scrape": "true", "prometheus.io/port": str(_PORT)}
     pod = template["spec"]

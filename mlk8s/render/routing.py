@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlk8s.render.common import BASE_PATH, Identity, Manifest, manifest, service_labels
 from mlk8s.render.facts import RenderFacts
+from mlk8s.render.waived import of_cluster_service, of_ingress
 from mlk8s.spec.route import ExternalName, Route, ServiceType
 from mlk8s.spec.service import ModelService
 
@@ -51,7 +52,8 @@ def cluster_service(spec: ModelService, facts: RenderFacts, identity: Identity) 
         port["nodePort"] = kind.node_port
     body = {**_type(kind), "selector": identity.selector, "ports": [port]}
     labels = service_labels(spec, identity)
-    return manifest("v1", "Service", identity.address, facts.namespace, labels, spec=body)
+    waived = of_cluster_service(kind)
+    return manifest("v1", "Service", identity.address, facts.namespace, labels, waived, spec=body)
 
 
 def _type(kind: ServiceType) -> Manifest:
@@ -91,6 +93,7 @@ def ingress(
     if route.tls is not None:
         body["tls"] = [{"hosts": [route.host], "secretName": route.tls}]
         annotations = {SSL_REDIRECT: str(route.redirect is not False).lower(), **(annotations or {})}
+    annotations = {**(annotations or {}), **of_ingress(route)}
     ingress_class = route.ingress_class or facts.ingress_class
     if ingress_class is not None:
         body = {"ingressClassName": ingress_class, **body}

@@ -7,6 +7,7 @@ from math import ceil
 from mlk8s.render.common import Identity, Manifest, manifest, service_labels
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.metrics import hpa_metric, quantity
+from mlk8s.render.waived import of_autoscaler
 from mlk8s.spec.autoscale import Autoscale, Behavior
 from mlk8s.spec.service import ModelService
 
@@ -26,8 +27,15 @@ def autoscaler(spec: ModelService, facts: RenderFacts, identity: Identity, autos
         "behavior": behavior(autoscale),
     }
     labels = service_labels(spec, identity)
+    waived = of_autoscaler(autoscale)
     return manifest(
-        "autoscaling/v2", "HorizontalPodAutoscaler", identity.instance, facts.namespace, labels, spec=body
+        "autoscaling/v2",
+        "HorizontalPodAutoscaler",
+        identity.instance,
+        facts.namespace,
+        labels,
+        waived,
+        spec=body,
     )
 
 

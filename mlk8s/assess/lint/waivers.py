@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 from mlk8s.assess.lint.model import RULES, Finding
 from mlk8s.assess.lint.objects import Obj, mapping
-
-WAIVE = "mlk8s.dev/waive"
-"""Annotation: `RULE: reason; RULE: reason`. It counts for its object and for the pods that this makes."""
+from mlk8s.spec.waive import WAIVE
 
 _KEYS = ("metadata", "annotations", WAIVE)
 
