@@ -84,7 +84,7 @@ def _surroundings(collector: DaemonSet, facts: RenderFacts, endpoint: str) -> li
 
 def _let_read(workload: Manifest, spec: LogCollector) -> None:
     """Add what only the collector has: the node's log files to read, group 0, the credentials, its node."""
-    workload["metadata"]["annotations"] = waive({"host-path": "the log files are the node's"})
+    workload["metadata"]["annotations"] |= waive({"host-path": "the log files are the node's"})
     template = workload["spec"]["template"]
     template["metadata"]["annotations"] = {"prometheus.io/scrape": "true", "prometheus.io/port": str(_PORT)}
     pod = template["spec"]
