@@ -280,13 +280,12 @@ def _deploy(
     if dry_run is not DryRun.NONE:
         from mlk8s.operations import dry_run as rehearsal
         from mlk8s.render.bundle import to_yaml
-        from mlk8s.render.redact import redacted
 
         planned = rehearsal.manifests(k8s.cluster, k8s.platform, specs, say=say)
         if dry_run is DryRun.SERVER:
             rehearsal.check(k8s.cluster, planned, say=say)
         else:
-            print(to_yaml(redacted(planned)), end="")
+            print(to_yaml(planned), end="")
         return
     for spec in specs:
         apply_one(k8s, spec, wait=wait, timeout=timeout, create_namespace=create_namespace)

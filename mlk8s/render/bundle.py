@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from mlk8s.render.common import Manifest
+from mlk8s.render.redact import redacted
 
 ORDER = (
     "CustomResourceDefinition",
@@ -74,9 +75,12 @@ _Dumper.add_representer(str, _text)
 
 
 def to_yaml(manifests: list[Manifest]) -> str:
-    """Return the manifests as one YAML stream in apply order, ready for `kubectl apply -f -`."""
+    """Return the manifests as one YAML stream in apply order, ready for `kubectl apply -f -`.
+
+    A Secret's values are not part of it: where it goes, somebody reads it.
+    """
     return yaml.dump_all(
-        apply_order(manifests), Dumper=_Dumper, sort_keys=False, width=110, explicit_start=True
+        redacted(apply_order(manifests)), Dumper=_Dumper, sort_keys=False, width=110, explicit_start=True
     )
 
 

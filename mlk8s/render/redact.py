@@ -9,7 +9,7 @@ from mlk8s.secrecy import REDACTED
 
 
 def redacted(manifests: Iterable[Manifest]) -> list[Manifest]:
-    """Return the manifests with the values of Secrets replaced; whatever prints manifests prints these."""
+    """Return the manifests with the values of Secrets replaced."""
     return [_without_values(item) if item.get("kind") == "Secret" else item for item in manifests]
 
 

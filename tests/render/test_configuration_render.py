@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mlk8s.render.bundle import to_yaml
 from mlk8s.render.configuration import CONFIG_HASH
 from mlk8s.render.container import container, container_volumes, sidecar
 from mlk8s.render.redact import redacted
@@ -89,3 +90,5 @@ def test_a_secrets_values_are_never_shown(field: str) -> None:
     secret = {"kind": "Secret", "metadata": {"name": "db"}, field: {"password": "aHVudGVyMg=="}}
     config = {"kind": "ConfigMap", "data": {"a": "b"}}
     assert redacted([secret, config]) == [{**secret, field: {"password": "[redacted]"}}, config]
+    text = to_yaml([secret, config])
+    assert "aHVudGVyMg" not in text and "password: '[redacted]'" in text
