@@ -64,6 +64,7 @@ def _spec(document: Document, folder: Path, also: Iterable[type[Spec]]) -> Spec:
     from mlk8s.spec.job import FeatureCronJob, FeatureJob
     from mlk8s.spec.service import ModelService
 
+    top_kinds: tuple[type[Spec], ...] = (ModelService, FeatureJob, FeatureCronJob)
     known = {item.__name__: item for item in (ModelService, FeatureJob, FeatureCronJob, *also)} | kinds()
     top = document.values
     _only(document, top, (), _TOP)
@@ -118,7 +119,7 @@ def _beside(job: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _build(kind: type[Spec], values: dict[str, Any], document: Document, path: tuple[str, ...]) -> Spec:
     """Make a spec from the innermost mapping outwards, so that every fault has a path and so a line."""
-    made = {}
+    made: dict[str, Any] = {}
     for name, value in values.items():
         inner = _spec_type(kind, name)
         if inner and isinstance(value, dict):

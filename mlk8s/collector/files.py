@@ -4,7 +4,8 @@
     /var/log/pods/NAMESPACE_POD_UID/CONTAINER/RESTART.log.20261124-001500      rotated
     /var/log/pods/NAMESPACE_POD_UID/CONTAINER/RESTART.log.20261124-001000.gz   rotated before that
 
-Each line is in the CRI's form: time, stream, P (partial) or F (full), text.
+Each line is in the CRI's form: time, stream, P (partial) or F (full), text. What looks like a
+secret in a line is replaced: what is stored is searched by many.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from mlk8s.secrecy import redact
 from mlk8s.storage.log_lines import Record, utc_nanoseconds
 
 _NAME = re.compile(r"(\d+)\.log(\.\d{8}-\d{6}(\.gz)?)?")
@@ -46,7 +48,7 @@ def sources(root: Path) -> Iterator[tuple[Source, Path]]:
         parts = pod.name.split("_")
         if len(parts) == 3:
             for container in _listed(Path(pod.path)):
-                yield Source(*parts, container.name), Path(container.path)
+                yield Source(parts[0], parts[1], parts[2], container.name), Path(container.path)
 
 
 def log_files(directory: Path) -> Iterator[os.DirEntry[str]]:
@@ -142,11 +144,12 @@ def _parse(data: bytes, start: int, keep_partial: bool) -> Lines | None:
         place += len(raw) + 1
         if not more:
             del parts[stream]
-            records.append(Record(begun[0], stream, begun[1], "".join(begun[2])))
+            records.append(Record(begun[0], stream, begun[1], redact("".join(begun[2]))))
         if not parts:
             end, whole = place, len(records)
     if keep_partial and not whole:
-        records += [Record(moment, name, at, "".join(text)) for name, (moment, at, text) in parts.items()]
+        for name, (moment, at, text) in parts.items():
+            records.append(Record(moment, name, at, redact("".join(text))))
         end, whole = place, len(records)
     kept = sorted(records[:whole], key=lambda record: record.offset)
     return Lines(kept, min(end, start + len(data))) if kept else None

@@ -82,7 +82,7 @@ def main() -> int:
         leave_message(one_line(error))
         print(str(error), file=sys.stderr, flush=True)  # noqa: T201  the container's log
         return USER_ERROR if no_retry else RETRY
-    told = _published(done) if done is not None else {"event": "part", "index": config.index}
+    told: dict[str, Any] = _published(done) if done is not None else {"event": "part", "index": config.index}
     told["seconds"] = round(time.monotonic() - started, 3)
     print(json.dumps(told), flush=True)  # noqa: T201  what the caller reads from the log
     leave_message(json.dumps(told))

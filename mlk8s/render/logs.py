@@ -30,7 +30,7 @@ def render_log_collector(spec: LogCollector, facts: RenderFacts) -> list[Manifes
     )
     collector = DaemonSet(
         name=spec.name,
-        containers=_container(spec, facts, endpoint),
+        containers=(_container(spec, facts, endpoint),),
         scheduling=spec.scheduling,
         grace_period=_GRACE,
         labels=spec.labels,

@@ -102,8 +102,8 @@ def job_set(python_pods: str) -> mlk8s.FeatureJobSet:
     return mlk8s.FeatureJobSet(
         name="training",
         roles=(
-            mlk8s.JobRole(name="driver", containers=one),
-            mlk8s.JobRole(name="worker", containers=one, pods=2),
+            mlk8s.JobRole(name="driver", containers=(one,)),
+            mlk8s.JobRole(name="worker", containers=(one,), pods=2),
         ),
         driver="driver",
         max_restarts=1,

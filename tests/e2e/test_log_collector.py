@@ -17,14 +17,16 @@ from pods import pod
 import mlk8s
 from mlk8s.operations.connection import Kubernetes
 from mlk8s.storage.log_lines import LogLine
+from mlk8s.storage.store import ObjectInfo, Store
 
 WORDS = "import sys; print('the answer of a short life is 42'); print('an error', file=sys.stderr)"
-# 8 MB in all: the kubelet rotates at 5 MiB.
+ROWS = 7200
+# 6 MB at once, then slowly on: the kubelet looks every 10 s and rotates what is above 5 MiB.
 MANY = """
 import time
-for number in range(8000):
+for number in range(7200):
     print(f"row {number:06d} " + "x" * 1000, flush=True)
-    if number % 100 == 99: time.sleep(0.05)
+    if number > 6000: time.sleep(0.01)
 time.sleep(600)
 """
 
@@ -56,6 +58,10 @@ def found(
             return lines
         assert time.monotonic() < end, f"{len(lines)} of {count} lines"
         time.sleep(0.5)
+
+
+def shipped(k8s: Kubernetes, collector: mlk8s.LogCollector) -> list[ObjectInfo]:
+    return Store(f"{collector.output}", k8s.storage()).objects("lines/")
 
 
 def start(k8s: Kubernetes, name: str, script: str) -> None:
@@ -102,9 +108,11 @@ def test_rotation_and_a_restart_keep_every_line_once(
     found(k8s, collector, "row 0005", 1)
     for item in k8s.cluster.list("Pod", collector.namespace):
         k8s.cluster.delete("Pod", item["metadata"]["name"], collector.namespace)
-    lines = found(k8s, collector, "row ", 8000, seconds=60)
+    lines = found(k8s, collector, "row ", ROWS, seconds=60)
     told = Counter(line.line[:10] for line in lines)
-    assert told == {f"row {number:06d}": 1 for number in range(8000)}
+    assert told == {f"row {number:06d}": 1 for number in range(ROWS)}
+    files = {info.key.split("_")[1] for info in shipped(k8s, collector) if "/talker/" in info.key}
+    assert len(files) == 2, "the log was not rotated"
     assert [line.time for line in lines] == sorted(line.time for line in lines)
 
 

@@ -47,8 +47,8 @@ def members(python_pods: str) -> mlk8s.StatefulSet:
     return mlk8s.StatefulSet(
         name="members",
         replicas=2,
-        containers=main(python_pods, "one"),
-        storage=Volume(name="data", size="1Mi"),
+        containers=(main(python_pods, "one"),),
+        storage=(Volume(name="data", size="1Mi"),),
         grace_period=1,
     )
 
@@ -122,7 +122,7 @@ def test_storage_outlives_its_pod_and_a_scale_down(k8s: Kubernetes, members: mlk
 def test_an_update_goes_pod_by_pod_and_stops_at_its_partition(
     k8s: Kubernetes, members: mlk8s.StatefulSet, python_pods: str
 ) -> None:
-    changed = members.replace(containers=main(python_pods, "two"))
+    changed = members.replace(containers=(main(python_pods, "two"),))
     k8s.apply(changed.replace(partition=1))
     assert [ask(k8s, f"members-{n}")["version"] for n in (0, 1)] == ["one", "two"]
     kept = uid(k8s, "members-1")
@@ -134,7 +134,7 @@ def test_an_update_goes_pod_by_pod_and_stops_at_its_partition(
 def test_a_broken_update_is_named_and_the_next_one_cures_it(
     k8s: Kubernetes, members: mlk8s.StatefulSet
 ) -> None:
-    broken = members.replace(containers=main("localhost/mlk8s/absent:1", "three"))
+    broken = members.replace(containers=(main("localhost/mlk8s/absent:1", "three"),))
     with pytest.raises(RolloutFailed, match=r"absent:1 cannot be pulled"):
         k8s.apply(broken, timeout=60)
     assert ask(k8s, "members-0")["version"] == "two", "the first pod must not be touched"
@@ -145,14 +145,14 @@ def test_a_broken_update_is_named_and_the_next_one_cures_it(
 
 
 def test_a_daemon_set_runs_on_every_node(k8s: Kubernetes, python_pods: str, tmp_path: Path) -> None:
-    watcher = mlk8s.DaemonSet(name="watcher", containers=main(python_pods, "one"), grace_period=1)
+    watcher = mlk8s.DaemonSet(name="watcher", containers=(main(python_pods, "one"),), grace_period=1)
     with pytest.raises(Conflict, match=r"ServiceAccount 'members' is there already and belongs to mlk8s"):
         k8s.apply(watcher.replace(name="members"))
     k8s.apply(watcher)
     nodes = {item["metadata"]["name"] for item in k8s.cluster.list("Node")}
     pods = k8s.cluster.list("Pod", labels="app.kubernetes.io/name=watcher")
     assert {pod["spec"]["nodeName"] for pod in pods} == nodes
-    k8s.apply(watcher.replace(containers=main(python_pods, "two")))
+    k8s.apply(watcher.replace(containers=(main(python_pods, "two"),)))
     (pod,) = [
         item
         for item in k8s.cluster.list("Pod", labels="app.kubernetes.io/name=watcher")
