@@ -21,6 +21,7 @@ from mlk8s.operations.replicas import hand_over, settle
 from mlk8s.operations.rollout_checks import refuse_paused, warn_surge
 from mlk8s.operations.scalers import require_scalers
 from mlk8s.operations.secrets import require_secrets
+from mlk8s.operations.tenant import pull_secrets
 from mlk8s.operations.waiting import RolloutWatcher, wait_rollout
 from mlk8s.operations.way_in import require_way_in, wait_for_address, wait_for_gateway
 from mlk8s.render.common import COMPONENT, INSTANCE, MANAGED_BY, MANAGER, NAME, Manifest, Track
@@ -77,7 +78,7 @@ def plan(cluster: Cluster, platform: Platform, spec: ModelService, *, say: Say =
         UsageError: neither the spec nor the platform names an image or the object storage.
     """
     namespace = spec.namespace or cluster.namespace
-    resolved = with_digest(cluster, platform, _complete(spec, platform, namespace), namespace, say)
+    resolved = with_digest(cluster, platform, _complete(cluster, spec, platform, namespace), namespace, say)
     require_secrets(cluster, namespace, resolved)
     return render_service(resolved, facts_for(cluster, platform, resolved, namespace))
 
@@ -114,7 +115,7 @@ def deploy(
     namespace = spec.namespace or cluster.namespace
     if require_namespace(cluster, namespace, create=create_namespace):
         say(f"{spec.name}: namespace {namespace} made")
-    spec = _complete(spec, platform, namespace)
+    spec = _complete(cluster, spec, platform, namespace)
     manifests = render_service(spec, render_facts(platform, namespace))
     require_scalers(cluster, spec, namespace)
     require_permissions(cluster, namespace, [item["kind"] for item in manifests], _READS)
@@ -219,12 +220,13 @@ def delete(cluster: Cluster, name: str, namespace: str, *, data: bool = False, s
     say(f"{name}: {gone} objects deleted from namespace {namespace}")
 
 
-def _complete(spec: ModelService, platform: Platform, namespace: str) -> ModelService:
+def _complete(cluster: Cluster, spec: ModelService, platform: Platform, namespace: str) -> ModelService:
     """Return the spec with what the platform gives, so that it means the same tomorrow."""
     complete: ModelService = spec.replace(
         namespace=namespace,
         image=spec.image or platform.server_image,
         storage_endpoint=spec.storage_endpoint or platform.s3_endpoint,
+        image_pull_secrets=spec.image_pull_secrets or pull_secrets(cluster, namespace),
     )
     return complete
 

@@ -39,7 +39,11 @@ def facts_for(cluster: Cluster, platform: Platform, spec: Spec, namespace: str) 
     secure = False
     if route is not None and route.gateway is not None:
         secure = terminates_tls(cluster, route.gateway, route.listener)
-    return replace(render_facts(platform, namespace), secret_versions=versions, gateway_tls=secure)
+    return replace(
+        render_facts(platform, namespace),
+        secret_versions=versions,
+        gateway_tls=secure,
+    )
 
 
 def _prometheus_url(place: str | None) -> str | None:

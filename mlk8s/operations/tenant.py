@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from mlk8s.clients.cluster import Cluster
-from mlk8s.errors import NotFound, UsageError
-from mlk8s.render.common import KIND, NAME
+from mlk8s.errors import Forbidden, NotFound, UsageError
+from mlk8s.render.common import KIND, NAME, PULL_SECRETS
 
 SHORTEST, LONGEST = 600.0, 30 * 86400.0
 
@@ -61,6 +61,16 @@ def access(cluster: Cluster, tenant: str, user: str | None = None, *, expires: f
     path = f"/api/v1/namespaces/{tenant}/serviceaccounts/{name}/token"
     status = orjson.loads(cluster.raw("POST", path, body=body))["status"]
     return Access(_kubeconfig(cluster, tenant, name, status["token"]), status["expirationTimestamp"])
+
+
+def pull_secrets(cluster: Cluster, namespace: str) -> tuple[str, ...]:
+    """Return the Secrets that images are pulled with in a tenant's namespace; none in any other."""
+    try:
+        found = cluster.find("Namespace", namespace) or {"metadata": {}}
+    except Forbidden:
+        return ()
+    names = (found["metadata"].get("annotations") or {}).get(PULL_SECRETS, "")
+    return tuple(name for name in names.split(",") if name)
 
 
 def _users(cluster: Cluster, tenant: str) -> list[str]:

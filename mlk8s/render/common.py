@@ -33,6 +33,9 @@ KIND = "mlk8s.dev/kind"
 BASE_PATH = "mlk8s.dev/base-path"
 """Annotation of an Ingress or HTTPRoute that lets in only parts of a service: the prefix its server knows."""
 
+PULL_SECRETS = "mlk8s.dev/image-pull-secrets"
+"""Annotation of a namespace: the Secrets that images are pulled with there, with commas between."""
+
 Track = Literal["stable", "canary", "green", "preview"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlk8s.render.common import Manifest, manifest
+from mlk8s.render.common import PULL_SECRETS, Manifest, manifest
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.network import dns_ways, namespace_peer, way_to
 from mlk8s.render.rights import user_rules
@@ -40,7 +40,8 @@ def _namespace(spec: Tenant) -> Manifest:
     for mode in ("enforce", "audit", "warn"):
         security[f"pod-security.kubernetes.io/{mode}"] = spec.pod_security
         security[f"pod-security.kubernetes.io/{mode}-version"] = spec.pod_security_version
-    return manifest("v1", "Namespace", spec.name, None, {**spec.labels, **security})
+    notes = {PULL_SECRETS: ",".join(spec.image_pull_secrets)} if spec.image_pull_secrets else None
+    return manifest("v1", "Namespace", spec.name, None, {**spec.labels, **security}, notes)
 
 
 def _policies(spec: Tenant, facts: RenderFacts) -> list[Manifest]:
