@@ -15,6 +15,7 @@ from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.streams import LogStream
 from mlk8s.errors import ClusterError, Forbidden, Mlk8sError, NotFound, Rejected, UsageError
 from mlk8s.operations.inspect import one_pod, selector
+from mlk8s.secrecy import redact
 from mlk8s.spec.fields import parse_duration
 
 _LOOK = 1.0  # seconds between two looks for new pods, and before a stream that ended is opened again
@@ -29,6 +30,7 @@ class LogLine:
 
     Attributes:
         time: RFC 3339 in UTC, to the nanosecond.
+        text: as the pod wrote it; `str()` shows it without what looks like a secret.
         stamped: whether `str()` shows the time.
     """
 
@@ -39,7 +41,7 @@ class LogLine:
     stamped: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
-        line = f"[{self.pod}/{self.container}] {self.text}"
+        line = f"[{self.pod}/{self.container}] {redact(self.text)}"
         return f"{self.time} {line}" if self.stamped else line
 
 

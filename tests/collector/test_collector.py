@@ -152,6 +152,14 @@ def test_parts_become_one_line_and_wait_for_their_end(node: Node) -> None:
     assert node.lines() == ["abc", "error"]
 
 
+def test_what_looks_like_a_secret_is_not_stored(node: Node) -> None:
+    key = "AKIA" + "IOSFODNN7EXAMPLE"  # put together: this file has no form of a secret itself
+    node.write(f"uses {key[:8]}", tag="P")
+    node.write(f"{key[8:]} now")
+    settle(node.shipper())
+    assert node.lines() == ["uses [redacted] now"]
+
+
 def test_bytes_that_are_no_text_and_lines_that_are_no_log_are_kept(node: Node) -> None:
     node.write("fine \u2028 line\r")
     with node.log.open("ab") as file:
