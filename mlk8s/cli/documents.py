@@ -64,8 +64,8 @@ def _spec(document: Document, folder: Path, also: Iterable[type[Spec]]) -> Spec:
     from mlk8s.spec.job import FeatureCronJob, FeatureJob
     from mlk8s.spec.service import ModelService
 
-    top_kinds: tuple[type[Spec], ...] = (ModelService, FeatureJob, FeatureCronJob)
-    known = {item.__name__: item for item in (ModelService, FeatureJob, FeatureCronJob, *also)} | kinds()
+    own: tuple[type[Spec], ...] = (ModelService, FeatureJob, FeatureCronJob, *also)
+    known = {item.__name__: item for item in own} | kinds()
     top = document.values
     _only(document, top, (), _TOP)
     if top.get("apiVersion") != API_VERSION:

@@ -139,8 +139,8 @@ def _parse(data: bytes, start: int, keep_partial: bool) -> Lines | None:
         moment, stream, more, text = _line(raw, records)
         if records and not parts and moment[:10] != records[0].time[:10]:
             break
-        begun = parts.setdefault(stream, (moment, place, []))
-        begun[2].append(text)
+        head = parts.setdefault(stream, (moment, place, []))
+        head[2].append(text)
         place += len(raw) + 1
         if not more:
             del parts[stream]

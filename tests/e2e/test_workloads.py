@@ -1,4 +1,4 @@
-"""StatefulSets and DaemonSets on the real cluster: stable names and storage, ordered updates, a pod a node."""
+"""StatefulSets and DaemonSets on the real cluster: stable names and storage, ordered updates, one a node."""
 
 from __future__ import annotations
 
