@@ -188,6 +188,7 @@ def _values(item: Status) -> dict[str, Any]:
             {"name": part.name, "pid": part.pid, "rss_bytes": part.rss, "uptime_seconds": part.uptime}
             for part in item.components
         ],
+        "optional": dict(item.optional),
     }  # fmt: skip
 
 
@@ -243,6 +244,7 @@ def _one(item: dict[str, Any]) -> str:
             ("ingress", item.get("ingress_url")),
             ("HTTPS", item.get("ingress_https_url")),
             ("S3", item.get("s3_url")),
+            ("with", _optional(item.get("optional") or {})),
         ]
     )
     rows = [
@@ -252,6 +254,10 @@ def _one(item: dict[str, Any]) -> str:
         for part in item["components"]
     ]
     return f"{head}\n\n{columns(('COMPONENT', 'PID', 'MEMORY', 'UP'), rows)}" if rows else head
+
+
+def _optional(parts: dict[str, bool]) -> str | None:
+    return ", ".join(name if ready else f"{name} (not ready)" for name, ready in parts.items()) or None
 
 
 def _memory(item: dict[str, Any]) -> str | None:

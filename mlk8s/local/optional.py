@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from mlk8s.clients.platform import NAMESPACE
 from mlk8s.local import images, pki, platform_wait
 from mlk8s.local.parts import ensure
-from mlk8s.local.pins import OPTIONAL, check_optional
+from mlk8s.local.pins import OPTIONAL, OPTIONAL_WORKLOADS, check_optional
 from mlk8s.local.platform_apply import apply_objects
 from mlk8s.local.platform_manifests import PART_OF, Manifest, fit, load, load_files
 from mlk8s.local.progress import SILENT, Progress
@@ -35,13 +35,11 @@ class _Optional:
     """What an optional part is made of.
 
     Args:
-        workloads: its Deployments; each has an image of the same name, of the program of the same name.
         crds: names of the files with its CRDs.
         served: a path of the API that answers when it is there.
         services: its Services that its certificate is for; the Secret is `PART-certificates`.
     """
 
-    workloads: tuple[str, ...]
     crds: str
     served: str
     services: tuple[str, ...]
@@ -49,13 +47,11 @@ class _Optional:
 
 _PARTS: Mapping[str, _Optional] = {
     "keda": _Optional(
-        workloads=("keda-operator", "keda-adapter"),
         crds="*keda.sh_*.yaml",
         served="/apis/external.metrics.k8s.io/v1beta1",
         services=("keda-operator", "keda-adapter"),
     ),
     "vpa": _Optional(
-        workloads=("vpa-recommender", "vpa-updater", "vpa-admission-controller"),
         crds="vpa-v1-crd-gen.yaml",
         served="/apis/autoscaling.k8s.io/v1/verticalpodautoscalers",
         services=("vpa-webhook",),
@@ -67,7 +63,7 @@ def installed(cluster: Cluster) -> tuple[str, ...]:
     """Return the optional parts that a cluster has from us."""
     found = cluster.list("Deployment", NAMESPACE, labels=f"{PART_OF}=mlk8s")
     there = {item["metadata"]["name"] for item in found}
-    return tuple(name for name, part in _PARTS.items() if set(part.workloads) <= there)
+    return tuple(name for name, workloads in OPTIONAL_WORKLOADS.items() if set(workloads) <= there)
 
 
 def install(
@@ -91,7 +87,7 @@ def install(
     for name in wanted:
         programs = ensure(OPTIONAL[name], progress=progress)
         references = {}
-        for workload in _PARTS[name].workloads:
+        for workload in OPTIONAL_WORKLOADS[name]:
             with progress.step(f"Image of {workload}"):
                 image = images.build(workload, programs)
                 if image.reference not in stored:
@@ -99,7 +95,7 @@ def install(
             references[workload] = image.reference
         apply(cluster, name, programs[f"{name}-crds"], references, progress)
     with ThreadPoolExecutor() as pool:
-        workloads = [(name, workload) for name in wanted for workload in _PARTS[name].workloads]
+        workloads = [(name, workload) for name in wanted for workload in OPTIONAL_WORKLOADS[name]]
         waits = [
             pool.submit(_wait, cluster, workload, _PARTS[name].served, stop, progress, timeout)
             for name, workload in workloads

@@ -299,6 +299,12 @@ LATER = ("prometheus", "prometheus-adapter", "promtool")
 OPTIONAL: Mapping[str, tuple[str, str]] = {"keda": ("keda", "keda-crds"), "vpa": ("vpa", "vpa-crds")}
 """What is installed only where it is asked for (`mlk8s up --with keda,vpa`): its programs and its CRDs."""
 
+OPTIONAL_WORKLOADS: Mapping[str, tuple[str, ...]] = {
+    "keda": ("keda-operator", "keda-adapter"),
+    "vpa": ("vpa-recommender", "vpa-updater", "vpa-admission-controller"),
+}
+"""The Deployments of each; every one has an image of the same name, of the program of the same name."""
+
 
 def check_optional(names: Iterable[str]) -> None:
     """Check that these are optional parts.

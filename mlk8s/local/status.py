@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from mlk8s.local import registry
 from mlk8s.local.agent.api import ApiError
 from mlk8s.local.handle import Local
 from mlk8s.local.namespaces import Namespaces
+from mlk8s.local.pins import OPTIONAL_WORKLOADS
 from mlk8s.local.processes import HOLDER, namespace_pids
 
+NAMESPACE = "mlk8s-system"
 COMPONENTS = (
     HOLDER,
     "etcd",
@@ -50,6 +53,7 @@ class Status:
         message: the condition's words, or why there is none.
         version: the API server's, empty when it does not answer.
         memory: resident memory in bytes of every process of the cluster, pods included.
+        optional: parts that were asked for with `--with`, by name, and whether each is ready.
     """
 
     local: Local
@@ -58,6 +62,7 @@ class Status:
     message: str
     version: str
     memory: int
+    optional: Mapping[str, bool]
 
     @property
     def running(self) -> bool:
@@ -89,6 +94,7 @@ def status(name: str) -> Status | None:
         message=message,
         version=version,
         memory=sum(_rss(pid) for pid in namespace_pids(holder)) if holder is not None else 0,
+        optional=_optional(local) if version else {},
     )
 
 
@@ -103,6 +109,20 @@ def _node(local: Local) -> tuple[bool, str, str]:
         if condition["type"] == "Ready":
             return condition["status"] == "True", str(condition["message"]), version
     return False, "kubelet has said nothing yet", version
+
+
+def _optional(local: Local) -> dict[str, bool]:
+    path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments?labelSelector=app.kubernetes.io/part-of=mlk8s"
+    try:
+        items = local.api(timeout=3).get(path)["items"]
+    except ApiError:
+        return {}
+    ready = {item["metadata"]["name"]: item["status"].get("availableReplicas", 0) > 0 for item in items}
+    return {
+        name: all(ready[workload] for workload in workloads)
+        for name, workloads in OPTIONAL_WORKLOADS.items()
+        if ready.keys() >= set(workloads)
+    }
 
 
 def _rss(pid: int) -> int:
