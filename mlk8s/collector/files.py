@@ -144,12 +144,12 @@ def _parse(data: bytes, start: int, keep_partial: bool) -> Lines | None:
         place += len(raw) + 1
         if not more:
             del parts[stream]
-            records.append(Record(begun[0], stream, begun[1], redact("".join(begun[2]))))
+            records.append(Record(head[0], stream, head[1], redact("".join(head[2]))))
         if not parts:
             end, whole = place, len(records)
     if keep_partial and not whole:
-        for name, (moment, at, text) in parts.items():
-            records.append(Record(moment, name, at, redact("".join(text))))
+        for name, (first, at, pieces) in parts.items():
+            records.append(Record(first, name, at, redact("".join(pieces))))
         end, whole = place, len(records)
     kept = sorted(records[:whole], key=lambda record: record.offset)
     return Lines(kept, min(end, start + len(data))) if kept else None
