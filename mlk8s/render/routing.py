@@ -5,10 +5,11 @@ from __future__ import annotations
 from mlk8s.render.common import BASE_PATH, Identity, Manifest, manifest, service_labels
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.waived import of_cluster_service, of_ingress
+from mlk8s.spec.pods import SERVER_PORT
 from mlk8s.spec.route import ExternalName, Route, ServiceType
 from mlk8s.spec.service import ModelService
 
-PORT = 8080
+PORT = SERVER_PORT
 SSL_REDIRECT = "nginx.ingress.kubernetes.io/ssl-redirect"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import mlk8s
+from mlk8s.errors import NotFound
 from mlk8s.operations.connection import Kubernetes
 from mlk8s.render.container import container, container_volumes, sidecar
 from mlk8s.render.pod import pod_security
@@ -160,6 +161,15 @@ def test_a_pod_that_never_starts_is_started_again(k8s: Kubernetes, never: str) -
     until(lambda: status(k8s, never).get("restartCount", 0) >= 1)
     assert unhealthy(k8s, never, "Startup")
     assert not status(k8s, never)["ready"]
+
+
+def test_a_workload_that_reads_a_secret_that_is_not_there_is_refused(
+    k8s: Kubernetes, python_pods: str
+) -> None:
+    main = python("main", python_pods, WEB, secret_env={"DB_PASSWORD": "nowhere/password"})
+    with pytest.raises(NotFound, match="Secret 'nowhere' is not there"):
+        k8s.apply(mlk8s.StatefulSet(name="secretive", containers=main))
+    assert k8s.cluster.find("ServiceAccount", "secretive") is None
 
 
 def test_init_containers_and_sidecar_run_in_order_and_the_job_ends(k8s: Kubernetes, job: str) -> None:
