@@ -13,28 +13,28 @@ _INTERVAL = "5s"
 def pod_monitor(spec: ModelService, facts: RenderFacts) -> Manifest:
     """Return the PodMonitor of a service's pods: the series get the labels that every metric is found by."""
     identity = Identity(spec.name)
-    endpoint = {
-        "port": "http",
-        "path": "/metrics",
-        "interval": _INTERVAL,
-        "relabelings": [
-            {"sourceLabels": [_meta(label)], "targetLabel": target, "action": "replace"}
-            for label, target in ((NAME, "service"), (TRACK, "track"), (VERSION, "version"))
-        ],
-    }
-    body = {"selector": _pods(identity), "podMetricsEndpoints": [endpoint]}
+    body = {"selector": _pods(identity), "podMetricsEndpoints": [_endpoint()]}
     labels = service_labels(spec, identity)
     return manifest(API, "PodMonitor", spec.name, facts.namespace, labels, spec=body)
 
 
 def service_monitor(spec: ModelService, facts: RenderFacts) -> Manifest:
-    """Return the ServiceMonitor of a service, for a Prometheus that selects only these; never beside a
-    PodMonitor, which would count everything twice."""
+    """Return the ServiceMonitor of a service, for a Prometheus that selects only these.
+
+    Never beside a PodMonitor: everything would count twice.
+    """
     identity = Identity(spec.name)
-    endpoint = {"port": "http", "path": "/metrics", "interval": _INTERVAL}
-    body = {"selector": _pods(identity), "endpoints": [endpoint], "podTargetLabels": [NAME, TRACK, VERSION]}
+    body = {"selector": _pods(identity), "endpoints": [_endpoint()]}
     labels = service_labels(spec, identity)
     return manifest(API, "ServiceMonitor", spec.name, facts.namespace, labels, spec=body)
+
+
+def _endpoint() -> Manifest:
+    relabelings = [
+        {"sourceLabels": [_meta(label)], "targetLabel": target, "action": "replace"}
+        for label, target in ((NAME, "service"), (TRACK, "track"), (VERSION, "version"))
+    ]
+    return {"port": "http", "path": "/metrics", "interval": _INTERVAL, "relabelings": relabelings}
 
 
 def _pods(identity: Identity) -> Manifest:
