@@ -25,7 +25,7 @@ _PAIRS = {
     "secret_files": "secret_files",
 }  # fmt: skip
 """Options of the form KEY=VALUE, and their fields."""
-_ROUTE = ("host", "path", "ingress_class")
+_ROUTE = ("host", "path", "ingress_class", "tls", "gateway")
 
 
 def from_options(name: str, options: dict[str, Any]) -> ModelService:
@@ -35,7 +35,7 @@ def from_options(name: str, options: dict[str, Any]) -> ModelService:
         SpecError: a value is outside its range; names field, value and range.
         UsageError: options of an autoscaler without its bounds, or not KEY=VALUE.
     """
-    plain = ("model", "digest", "image", "replicas", "strategy", "retain")
+    plain = ("model", "digest", "image", "replicas", "strategy", "retain", "service_type")
     values: dict[str, Any] = {key: options[key] for key in plain if key in options}
     for key in ("max_surge", "max_unavailable"):
         if key in options:

@@ -207,6 +207,27 @@ def deploy(
             "--ingress-class", metavar="NAME", rich_help_panel=_ROUTE, help="The cluster's own by default."
         ),
     ] = None,
+    tls: Annotated[
+        Text,
+        typer.Option(
+            "--tls", metavar="SECRET", rich_help_panel=_ROUTE, help="Secret with a certificate for --host."
+        ),
+    ] = None,
+    gateway: Annotated[
+        Text,
+        typer.Option(
+            "--gateway", metavar="NAMESPACE/NAME", rich_help_panel=_ROUTE, help="A Gateway, not an Ingress."
+        ),
+    ] = None,
+    service_type: Annotated[
+        Text,
+        typer.Option(
+            "--service-type",
+            metavar="ClusterIP|NodePort|LoadBalancer|Headless",
+            rich_help_panel=_ROUTE,
+            help="How its Service is reached; ClusterIP by default.",
+        ),
+    ] = None,
     wait: Wait = True,
     timeout: Timeout = None,
     dry_run: Annotated[
@@ -237,6 +258,7 @@ def deploy(
         model=model, digest=digest, image=image, env=env, label=label, replicas=replicas, min=least, max=most,
         metric=metric, target=target, gpu=gpu, cpu=cpu, cpu_limit=cpu_limit, memory=memory,
         memory_limit=memory_limit, host=host, path=path, ingress_class=ingress_class,
+        tls=tls, gateway=gateway, service_type=service_type,
         strategy=strategy, max_surge=max_surge, max_unavailable=max_unavailable, retain=retain,
         config_file=config_file, secret_env=secret_env, secret_files=secret_files,
     )  # fmt: skip
