@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlk8s.assess.doctor_facts import Unknown
 from mlk8s.assess.job import JobFacts
 from mlk8s.assess.rollout import RolloutFacts
+from mlk8s.assess.why.facts import Facts
 
 FACTS = Path(__file__).parent / "facts"
 
@@ -28,3 +30,24 @@ def rollout(case: str, *, earlier: float = 0.0, **changes: Any) -> RolloutFacts:
 def job(case: str, **changes: Any) -> JobFacts:
     """Return a Job's facts."""
     return JobFacts(**load(case) | changes)
+
+
+def why(case: str, **changes: Any) -> tuple[str, Facts]:
+    """Return what `why` was asked in a case that `record_why.py` recorded, and the facts.
+
+    Args:
+        changes: lists in place of the recorded ones, by key.
+    """
+    found = load(f"why-{case}")
+    lists = {
+        key: Unknown(items["unknown"]) if isinstance(items, dict) else items
+        for key, items in (found["found"] | changes).items()
+    }
+    facts = Facts(
+        namespace=found["namespace"],
+        now=found["now"],
+        found=lists,
+        ingress_namespace=found["ingress_namespace"],
+        prometheus=found["prometheus"],
+    )
+    return found["asks"], facts

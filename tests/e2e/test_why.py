@@ -1,0 +1,120 @@
+"""`mlk8s why` on the real cluster: a selection of the benchmark's faults, and services that are well."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import mlk8s
+from mlk8s.cli.app import command
+from mlk8s.errors import NotFound, UsageError
+from mlk8s.local.handle import Local
+from mlk8s.operations.connection import Kubernetes
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+from faults import FAULTS, Fault
+from injection import create, inject, remove
+from scene import Scene
+
+PATIENCE = 60.0
+CHOSEN = (
+    "gpu", "node-selector", "class-missing", "no-consumer", "pod-security", "quota", "registry", "secret-key",
+    "mounted-key", "oom", "init-oom", "crash", "readiness", "hpa-no-scrape", "hpa-no-rule", "hpa-no-request",
+    "no-service", "selector", "network-policy", "job", "cron-suspended", "finalizer", "namespace",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def k8s(local_cluster: Local) -> Kubernetes:
+    return mlk8s.connect(kubeconfig=local_cluster.kubeconfig)
+
+
+@pytest.fixture(scope="module")
+def scenes(k8s: Kubernetes) -> Iterator[dict[str, Scene]]:
+    """Every chosen fault, all at the same time."""
+    chosen = [fault for fault in FAULTS if fault.name in CHOSEN]
+    image = k8s.platform.server_image or ""
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda fault: inject(k8s.cluster, fault, image), chosen))
+        yield {fault.name: scene for fault, scene in zip(chosen, made, strict=True)}
+        list(pool.map(lambda scene: remove(k8s.cluster, scene), made))
+
+
+@pytest.fixture(scope="module")
+def well(k8s: Kubernetes, namespace: str) -> str:
+    """A Deployment with two pods, a Service and an Ingress; nothing is wrong with them."""
+    scene = Scene(namespace, k8s.platform.server_image or "", "")
+    deployment, service = scene.served()
+    deployment["spec"]["replicas"] = 2
+    for manifest in (deployment, service, scene.ingress()):
+        create(k8s.cluster, manifest)
+    return namespace
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.name in CHOSEN], ids=lambda fault: fault.name)
+def test_the_cause_is_named_within_five_seconds(
+    k8s: Kubernetes, scenes: dict[str, Scene], fault: Fault
+) -> None:
+    end = time.monotonic() + PATIENCE
+    while True:
+        found = k8s.why(fault.asks, scenes[fault.name].namespace)
+        if found.id == fault.cause or time.monotonic() > end:
+            break
+        time.sleep(0.5)
+    assert found.id == fault.cause, found
+    assert re.search(fault.words, found.summary, re.DOTALL), found.summary
+    assert found.remedy
+    assert found.seconds <= 5
+
+
+def test_nothing_is_wrong_with_what_serves(k8s: Kubernetes, well: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while (found := k8s.why("x", well)).state != "healthy" and time.monotonic() < end:
+        time.sleep(0.5)
+    assert found.summary == "nothing is wrong: 2 of 2 pods serve"
+    assert k8s.why("ingress/x", well).state == "healthy"
+    assert all(item.cause is None for item in k8s.why_all(well))
+
+
+def test_the_command_prints_one_sentence_each_and_exits_by_the_verdict(
+    local_cluster: Local, scenes: dict[str, Scene], well: str
+) -> None:
+    run = CliRunner()
+    cluster = ["--kubeconfig", str(local_cluster.kubeconfig)]
+
+    def why(*arguments: str) -> tuple[int, str]:
+        result = run.invoke(command(), ["why", *arguments, *cluster])
+        return result.exit_code, result.stdout
+
+    code, text = why("deployment/x", "-n", well)
+    assert (code, text.strip()) == (0, f"deployment {well}/x: nothing is wrong: 2 of 2 pods serve")
+    gpu = scenes["gpu"].namespace
+    code, text = why("deployment/x", "-n", gpu)
+    assert code == 1
+    assert text.startswith(f"deployment {gpu}/x: the pod requests 9 nvidia.com/gpu, and no node has as much")
+    assert "\n  remedy: lower resources.requests to at most" in text
+    code, text = why("x", "-n", gpu, "-o", "json")
+    record = json.loads(text)
+    assert (code, record["cause"]) == (1, "insufficient-device")
+    assert any(line.startswith("node ") for line in record["evidence"])
+    code, text = why(".", "-n", scenes["selector"].namespace, "-v")
+    assert code == 1
+    assert text.count("remedy:") == 1
+    assert "cause:  selector-mismatch" in text
+
+
+def test_what_is_not_there_is_said(k8s: Kubernetes, well: str) -> None:
+    with pytest.raises(NotFound, match="there is no Deployment 'y'") as missing:
+        k8s.why("deployment/y", well)
+    assert "one of: x" in str(missing.value)
+    with pytest.raises(UsageError, match="names no object"):
+        k8s.why("gizmo/x", well)
