@@ -70,7 +70,9 @@ def web(k8s: Kubernetes, python_pods: str) -> Callable[[str], str]:
     )
     main = python("main", python_pods, WEB, ports={"http": 8080}, probes=probes)
     k8s.apply(
-        mlk8s.StatefulSet(name="web", replicas=2, pod_management="Parallel", containers=main, grace_period=1)
+        mlk8s.StatefulSet(
+            name="web", replicas=2, pod_management="Parallel", containers=(main,), grace_period=1
+        )
     )
 
     def ask(target: str) -> str:
@@ -85,7 +87,7 @@ def never(k8s: Kubernetes, python_pods: str) -> str:
     """A pod that runs and never starts to listen."""
     probes = Probes(startup=Probe(tcp=True, port=9, period=1, failures=2))
     main = python("main", python_pods, "import time; time.sleep(600)", probes=probes)
-    k8s.apply(mlk8s.StatefulSet(name="never", containers=main, grace_period=1), wait=False)
+    k8s.apply(mlk8s.StatefulSet(name="never", containers=(main,), grace_period=1), wait=False)
     return "never-0"
 
 
@@ -168,7 +170,7 @@ def test_a_workload_that_reads_a_secret_that_is_not_there_is_refused(
 ) -> None:
     main = python("main", python_pods, WEB, secret_env={"DB_PASSWORD": "nowhere/password"})
     with pytest.raises(NotFound, match="Secret 'nowhere' is not there"):
-        k8s.apply(mlk8s.StatefulSet(name="secretive", containers=main))
+        k8s.apply(mlk8s.StatefulSet(name="secretive", containers=(main,)))
     assert k8s.cluster.find("ServiceAccount", "secretive") is None
 
 
