@@ -19,6 +19,7 @@ from mlk8s.render.configuration import environment, file_mounts, file_volumes, s
 from mlk8s.render.container import container, container_volumes, probe, sidecar
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.pod import (
+    MOVABLE,
     TMP_LIMIT,
     container_security,
     empty_dir,
@@ -113,6 +114,7 @@ def deployment(
     annotations = {
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(PORT),
+        **MOVABLE,
         **secrets_annotation((spec, *spec.init, *spec.sidecars), facts.secret_versions),
     }
     body: Manifest = {} if replicas is None else {"replicas": replicas}

@@ -22,6 +22,7 @@ from mlk8s.render.configuration import environment, file_data, file_mounts, secr
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.network import network_policy, way_to
 from mlk8s.render.pod import (
+    UNMOVABLE,
     container_security,
     empty_dir,
     env,
@@ -207,7 +208,10 @@ def _job_spec(spec: FeatureJob, facts: RenderFacts, labels: dict[str, str], sour
         "completionMode": spec.completion_mode,
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {"rules": rules},
-        "template": {"metadata": {"labels": labels}, "spec": _pod(spec, facts, source)},
+        "template": {
+            "metadata": {"labels": labels, "annotations": dict(UNMOVABLE)},
+            "spec": _pod(spec, facts, source),
+        },
     }
 
 

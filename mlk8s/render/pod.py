@@ -12,6 +12,14 @@ UID = 10001
 CREDENTIALS_DIR = "/var/run/secrets/mlk8s/storage"
 TMP_LIMIT = "64Mi"
 
+SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+MOVABLE = {SAFE_TO_EVICT: "true"}
+"""Annotations of a pod whose local data can be had again: without them cluster-autoscaler keeps the node of
+any pod that has an emptyDir."""
+
+UNMOVABLE = {SAFE_TO_EVICT: "false", "karpenter.sh/do-not-disrupt": "true"}
+"""Annotations of a pod that would begin anew elsewhere: cluster-autoscaler and Karpenter let it end first."""
+
 
 def pod_security() -> Manifest:
     """Return the pod's securityContext; fsGroup lets the user of the image read the mounted Secret."""
