@@ -53,8 +53,9 @@ lab: install  ## Open the notebooks in JupyterLab
 bench: install  ## Measure the local cluster against its targets
 	@$(BIN)/python benchmarks/local_cluster.py
 
-docs: install  ## Write docs/cli.md from the commands
+docs: install  ## Write docs/cli.md from the commands and docs/lint.md from the rules
 	@$(BIN)/python -m mlk8s.cli.reference > docs/cli.md
+	@$(BIN)/python -m mlk8s.cli.lint_reference > docs/lint.md
 
 requirements: install  ## Pin anew what is installed
 	@$(BIN)/python requirements/compile.py

@@ -12,6 +12,7 @@ from mlk8s.errors import NotFound
 from mlk8s.operations.service import Service
 
 if TYPE_CHECKING:
+    from mlk8s.assess.difference import Difference
     from mlk8s.assess.why.facts import Diagnosis
     from mlk8s.operations.job import JobResult
     from mlk8s.operations.log_search import Logs
@@ -308,6 +309,19 @@ class Kubernetes:
         from mlk8s.operations.why import why_all
 
         return why_all(self.cluster, self.platform, namespace)
+
+    def diff(self, *specs: Spec, say: Say | None = None) -> list[Difference]:
+        """Return what deploying or applying the specs would change, by a server-side dry run; nothing is kept.
+
+        Each Difference names its object, what would happen to it, and a unified diff with Secrets masked.
+
+        Raises:
+            StorageError: a model is not in the storage, or its digest differs.
+            NotFound, Rejected, Forbidden: the API server refused the dry run of an object.
+        """
+        from mlk8s.operations.diff import diff_specs
+
+        return diff_specs(self.cluster, self.platform, specs, say=say or print)
 
     def storage(self) -> StorageConfig:
         """Return the platform's object storage as seen from here, with its credentials.

@@ -88,12 +88,14 @@ metadata: {labels: {app: job, app.kubernetes.io/name: job}}
 spec:
   restartPolicy: Never
   automountServiceAccountToken: false
-  securityContext: {runAsNonRoot: true, runAsUser: 10001, runAsGroup: 10001, seccompProfile: {type: RuntimeDefault}}
+  securityContext:
+    {runAsNonRoot: true, runAsUser: 10001, runAsGroup: 10001, seccompProfile: {type: RuntimeDefault}}
   containers:
     - name: job
       image: registry.example.com/job:1
       resources: {requests: {cpu: 100m, memory: 64Mi}, limits: {memory: 64Mi}}
-      securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+      securityContext:
+        {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
 """
 JOB = {
     "apiVersion": "batch/v1",
@@ -211,7 +213,8 @@ BAD: dict[str, dict[str, Any]] = {
     "ingress-snippet": {
         "ingress.metadata.annotations": {"nginx.ingress.kubernetes.io/configuration-snippet": "x"}
     },
-    "ingress-conflict": {"other": _copy_of("service", name="other"), "again": _copy_of("ingress", name="again"),
+    "ingress-conflict": {"other": _copy_of("service", name="other"),
+                         "again": _copy_of("ingress", name="again"),
                          "again.spec.rules.0.http.paths.0.backend.service.name": "other"},
     "hpa-minimum": _scaled(**{"hpa.spec.minReplicas": 1}),
     "hpa-range": _scaled(**{"hpa.spec.maxReplicas": 2}),
@@ -264,11 +267,14 @@ BAD: dict[str, dict[str, Any]] = {
     "dangling-selector": {"pdb.spec.selector.matchLabels.app": "wob"},
     "service-port": {"service.spec.ports.0.targetPort": "htpp"},
     "dangling-route": {"ingress.spec.rules.0.http.paths.0.backend.service.name": "wob"},
-    "missing-reference": {f"{_C}.env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "web", "key": "no"}}}]},
+    "missing-reference": {
+        f"{_C}.env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "web", "key": "no"}}}]
+    },
     "shared-volume": {
         _VOLUME: {"name": "tmp", "persistentVolumeClaim": {"claimName": "data"}},
         "claim": {
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "team"},
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data", "namespace": "team"},
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
         },
     },

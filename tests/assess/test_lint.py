@@ -1,4 +1,4 @@
-"""The rules of the linter: each finds its fault, none finds one where nothing is wrong, and waivers need a reason."""
+"""The rules: each finds its fault, none finds one where nothing is wrong; waivers need a reason."""
 
 from __future__ import annotations
 
