@@ -1,4 +1,7 @@
-"""`python3 -m mlk8s.collector`: one round a second until SIGTERM, then a last one that ships everything."""
+"""`python3 -m mlk8s.collector`: one round a second until SIGTERM, then a last one that ships everything.
+
+A thread looks for new files more often than that, and opens them: a pod may live, and go, between two rounds.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from mlk8s.storage.credentials import StorageConfig
 from mlk8s.storage.location import Location
 from mlk8s.storage.store import Store
 
-_ROUND = 1.0  # seconds between two looks at the directories
+_ROUND = 1.0  # seconds between two rounds
+_LOOK = 0.25  # seconds between two looks for new files
 _PATIENCE = 30.0  # most seconds between two tries while storage does not answer
 
 
@@ -36,9 +40,12 @@ def main() -> int:
         return 0
     serve(config.port, shipper.counters)
     print(f"collecting {config.root} of {config.node} into {config.output}", flush=True)  # noqa: T201
+    watcher = threading.Thread(target=_watch, args=(shipper, ending), daemon=True)
+    watcher.start()
     pause = _ROUND
     while not ending.wait(pause):
         pause = _ROUND if _round(shipper) else min(_PATIENCE, 2 * pause)
+    watcher.join()
     done = _round(shipper, everything=True)
     shipper.close()
     return 0 if done else 1
@@ -55,6 +62,14 @@ def _begin(config: CollectorConfig, store: Store, ending: threading.Event) -> Sh
         if ending.wait(pause):
             return None
         pause = min(_PATIENCE, 2 * pause)
+
+
+def _watch(shipper: Shipper, ending: threading.Event) -> None:
+    while not ending.wait(_LOOK):
+        try:
+            shipper.look()
+        except OSError:
+            shipper.counters.errors += 1  # the next round meets it, and says so
 
 
 def _round(shipper: Shipper, *, everything: bool = False) -> bool:

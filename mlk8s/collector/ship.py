@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlk8s.collector.config import CollectorConfig
-from mlk8s.collector.files import LogFile, log_files, sources
+from mlk8s.collector.files import LogFile, Source, log_files, sources
 from mlk8s.storage.failures import ObjectNotFound
 from mlk8s.storage.log_lines import Chunk, encode
 from mlk8s.storage.store import Store
@@ -37,6 +38,7 @@ class Shipper:
         self._config, self._store = config, store
         self._state = f"state/{config.node}.json"
         self._files: dict[tuple[int, int], LogFile] = {}
+        self._looking = threading.Lock()
         self._shipped: dict[str, int] = self._checkpoint()
         self._saved = dict(self._shipped)
 
@@ -50,9 +52,9 @@ class Shipper:
         Raises:
             StorageError: object storage refused, or did not answer; the next round goes on from here.
         """
-        self._look()
+        self.look()
         try:
-            for key, file in list(self._files.items()):
+            for key, file in self._now():
                 gone = file.gone
                 self._ship(file, now, gone, everything)
                 if gone:
@@ -64,7 +66,7 @@ class Shipper:
 
     def close(self) -> None:
         """Close every file."""
-        for file in self._files.values():
+        for _, file in self._now():
             file.close()
         self._files.clear()
 
@@ -74,11 +76,17 @@ class Shipper:
         except (ObjectNotFound, ValueError, AttributeError):
             return {}
 
-    def _look(self) -> None:
-        """Open files that are new; one that was rotated meanwhile is known by its inode."""
+    def look(self) -> None:
+        """Open files that are new; one that was rotated meanwhile is known by its inode.
+
+        What is open can be read to its end, even if it is removed before its turn. Any thread may call it.
+        """
         for source, directory in sources(self._config.root):
-            if not self._config.wants(source.namespace):
-                continue
+            if self._config.wants(source.namespace):
+                self._open(source, directory)
+
+    def _open(self, source: Source, directory: Path) -> None:
+        with self._looking:
             for entry in log_files(directory):
                 try:
                     facts = entry.stat()
@@ -86,6 +94,10 @@ class Shipper:
                         self._files[facts.st_dev, facts.st_ino] = LogFile(source, Path(entry.path))
                 except FileNotFoundError:
                     continue
+
+    def _now(self) -> list[tuple[tuple[int, int], LogFile]]:
+        with self._looking:
+            return list(self._files.items())
 
     def _ship(self, file: LogFile, now: float, gone: bool, everything: bool) -> None:
         name = file.name
@@ -121,7 +133,7 @@ class Shipper:
 
     def _save(self) -> None:
         """Write the checkpoint where it has changed; files that are no more are left out of it."""
-        names = {file.name for file in self._files.values()}
+        names = {file.name for _, file in self._now()}
         self._shipped = {name: end for name, end in self._shipped.items() if name in names}
         if self._shipped != self._saved:
             self._store.put(self._state, json.dumps(self._shipped).encode())

@@ -19,7 +19,11 @@ from mlk8s.operations.connection import Kubernetes
 from mlk8s.storage.log_lines import LogLine
 from mlk8s.storage.store import ObjectInfo, Store
 
-WORDS = "import sys; print('the answer of a short life is 42'); print('an error', file=sys.stderr)"
+WORDS = """
+import sys, time
+print('the answer of a short life is 42', flush=True); print('an error', file=sys.stderr)
+time.sleep(2)
+"""
 ROWS = 7200
 # 6 MB at once, then slowly on: the kubelet looks every 10 s and rotates what is above 5 MiB.
 MANY = """
