@@ -311,7 +311,7 @@ class Kubernetes:
         return why_all(self.cluster, self.platform, namespace)
 
     def diff(self, *specs: Spec, say: Say | None = None) -> list[Difference]:
-        """Return what deploying or applying the specs would change, by a server-side dry run; nothing is kept.
+        """Return what deploying or applying the specs would change, by a server dry run; nothing is kept.
 
         Each Difference names its object, what would happen to it, and a unified diff with Secrets masked.
 
