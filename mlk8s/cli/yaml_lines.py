@@ -70,8 +70,8 @@ class Document:
                 if found is None:
                     break
                 line, node = found[0].start_mark.line, found[1]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
-                node = node.value[key]
+            elif isinstance(node, yaml.SequenceNode) and str(key).isdigit() and int(key) < len(node.value):
+                node = node.value[int(key)]
                 line = node.start_mark.line
             else:
                 break

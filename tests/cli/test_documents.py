@@ -10,6 +10,7 @@ from mlk8s.cli.documents import read_specs
 from mlk8s.errors import Mlk8sError, SpecError, UsageError
 from mlk8s.spec.job import FeatureCronJob, FeatureJob
 from mlk8s.spec.service import ModelService
+from mlk8s.spec.workload import StatefulSet
 
 SERVICE = """\
 apiVersion: mlk8s.dev/v1
@@ -83,6 +84,33 @@ def test_a_fault_is_told_with_its_line(tmp_path: Path, old: str, new: str, expec
     assert old in SERVICE
     message = refusal(tmp_path, SERVICE.replace(old, new))
     assert expected in message, message
+
+
+SET = """\
+apiVersion: mlk8s.dev/v1
+kind: StatefulSet
+metadata: {name: vectors}
+spec:
+  replicas: 2
+  containers:
+    - name: main
+      image: registry/vectors:1
+    - name: side
+      image: registry/side:1
+      ports: {http: 8080}
+  storage: {name: data, size: 1Gi}
+"""
+
+
+def test_every_registered_kind_is_read_and_faults_in_lists_have_their_line(tmp_path: Path) -> None:
+    (made,) = read(tmp_path, SET)
+    assert isinstance(made, StatefulSet)
+    assert [item.name for item in made.containers] == ["main", "side"]
+    assert made.storage[0].size == "1Gi"
+    message = refusal(tmp_path, SET.replace("http: 8080", "http: 80800"))
+    assert "spec.yaml:11: spec.containers.1.ports" in message, message
+    message = refusal(tmp_path, SET.replace("image: registry/side:1", "imagee: a"))
+    assert "spec.yaml:10: spec.containers.1.imagee: no such field; did you mean 'image'?" in message, message
 
 
 def test_every_fault_of_one_mapping_is_told_at_once(tmp_path: Path) -> None:
