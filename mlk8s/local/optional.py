@@ -94,6 +94,8 @@ def install(
                     local.load_image(image.archive)
             references[workload] = image.reference
         apply(cluster, name, programs[f"{name}-crds"], references, progress)
+        if name == "keda":
+            _tell_orphans(cluster, progress)
     with ThreadPoolExecutor() as pool:
         workloads = [(name, workload) for name in wanted for workload in OPTIONAL_WORKLOADS[name]]
         waits = [
@@ -106,6 +108,19 @@ def install(
         except BaseException:
             stop.set()
             raise
+
+
+def _tell_orphans(cluster: Cluster, progress: Progress) -> None:
+    """Name the HPAs whose external metrics were prometheus-adapter's: KEDA serves its own only."""
+    for item in cluster.list("HorizontalPodAutoscaler", all_namespaces=True):
+        metrics = item["spec"].get("metrics") or []
+        metadata = item["metadata"]
+        owners = [owner["kind"] for owner in metadata.get("ownerReferences") or []]
+        if "ScaledObject" not in owners and any(metric["type"] == "External" for metric in metrics):
+            progress.message(
+                f"HorizontalPodAutoscaler {metadata['namespace']}/{metadata['name']} follows an external "
+                "metric, and KEDA serves these from now on: deploy it again with scaler='keda'."
+            )
 
 
 def apply(cluster: Cluster, name: str, crds: Path, references: Mapping[str, str], progress: Progress) -> None:

@@ -132,31 +132,34 @@ def apply_objects(cluster: Cluster, objects: Iterable[Manifest], progress: Progr
         ClusterError: the API server refuses.
     """
     for item in objects:
-        if item["kind"] in _SHARED and _is_foreign(cluster, item):
+        there = _labels_of_shared(cluster, item)
+        if there is not None and there.get(PART_OF) != "mlk8s":
             if item["kind"] != "CustomResourceDefinition":
                 progress.message(
-                    f"{item['kind']} {item['metadata']['name']} is served by another part and stays as it is."
+                    f"{item['kind']} {item['metadata']['name']} is somebody else's and stays as it is."
                 )
+            continue
+        if there is not None and _is_taken_over(there, item):
             continue
         _apply_when_served(cluster, item)
 
 
-def _is_foreign(cluster: Cluster, item: Manifest) -> bool:
+def _labels_of_shared(cluster: Cluster, item: Manifest) -> Mapping[str, str] | None:
+    """Return the labels of the object as it is, where there can be one only; None where it is not there."""
+    if item["kind"] not in _SHARED:
+        return None
     kind = f"{item['apiVersion']}/{item['kind']}"
     try:
         found = cluster.find(kind, item["metadata"]["name"])
     except NotFound:  # the kind itself is not served yet
-        return False
-    if found is None:
-        return False
-    labels = found["metadata"].get("labels") or {}
-    return labels.get(PART_OF) != "mlk8s" or _taken_over(labels, item)
+        return None
+    return None if found is None else found["metadata"].get("labels") or {}
 
 
-def _taken_over(labels: Mapping[str, str], item: Manifest) -> bool:
+def _is_taken_over(there: Mapping[str, str], item: Manifest) -> bool:
     """Whether an optional part serves an API that would be served without it, too: then it goes on."""
     name = item["metadata"].get("labels", {}).get(NAME)
-    return item["kind"] == "APIService" and labels.get(NAME) != name and labels.get(NAME) in TAKES_OVER
+    return item["kind"] == "APIService" and there.get(NAME) in TAKES_OVER and there.get(NAME) != name
 
 
 def _apply_when_served(cluster: Cluster, item: Manifest) -> None:
