@@ -28,6 +28,7 @@ from mlk8s.render.common import Identity
 from mlk8s.render.deployment import model_source
 from mlk8s.render.stored import stored_spec
 from mlk8s.spec.canary import Canary
+from mlk8s.spec.route import asked_host
 from mlk8s.spec.service import ModelService
 
 
@@ -220,7 +221,7 @@ class CanaryWork:
         """What looks through the Ingress."""
         found = way_in(self.cluster, self.name, self.namespace)
         url = found.address(self.platform) if found is not None else None
-        host = found.host if found is not None else None
+        host = asked_host(found.host) if found is not None else None
         header = self.record.header if self.record is not None else None
         return Observer(url, host, self.name, header or DEFAULT_HEADER)
 

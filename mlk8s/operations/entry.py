@@ -12,7 +12,7 @@ from mlk8s.clients.tls import Looking
 from mlk8s.errors import RolloutFailed
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.routing import service_url
-from mlk8s.spec.route import Route
+from mlk8s.spec.route import Route, asked_host
 from mlk8s.spec.service import ModelService
 
 Say = Callable[[str], None]
@@ -37,7 +37,7 @@ def wait_for_entry(spec: ModelService, facts: RenderFacts, *, say: Say, version:
     url = service_url(spec, facts)
     if spec.route is None or url is None:
         return
-    host = _asked_host(spec.route)  # only a header, and the name in TLS: it need not resolve here
+    host = asked_host(spec.route.host)  # only a header, and the name in TLS: it need not resolve here
     probe = url + _probe_path(spec.route)
     end = time.monotonic() + _TIMEOUT
     while True:
@@ -71,11 +71,6 @@ def wait_for_entry(spec: ModelService, facts: RenderFacts, *, say: Say, version:
         time.sleep(_POLL)
 
 
-def _asked_host(route: Route) -> str | None:
-    """Return the host to ask for: of a wildcard some name that it covers."""
-    return route.host.replace("*", "any", 1) if route.host is not None else None
-
-
 def _probe_path(route: Route) -> str:
     """Return a path below the service's that the route lets in: readiness, else its first rule's."""
     for rule in route.paths:
@@ -87,7 +82,11 @@ def _probe_path(route: Route) -> str:
 
 def _wrong_certificate(route: Route, shown: bytes) -> str | None:
     """Say whose certificate was shown where it is not the host's."""
-    if route.host is None or not shown or covers(names := certificate_names(shown), _asked_host(route) or ""):
+    if (
+        route.host is None
+        or not shown
+        or covers(names := certificate_names(shown), asked_host(route.host) or "")
+    ):
         return None
     return f"a certificate for {', '.join(names) or 'nobody'}, not for {route.host}"
 

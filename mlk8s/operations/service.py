@@ -74,6 +74,7 @@ class Service:
         """
         from mlk8s.clients.inference import Inference
         from mlk8s.clients.traffic import way_in
+        from mlk8s.spec.route import asked_host
 
         if self._inference is None:
             found = way_in(self.cluster, self.name, self.namespace)
@@ -84,7 +85,7 @@ class Service:
                     where=f"namespace {self.namespace!r}",
                     next_step="deploy it with a route, or use `kubectl port-forward`",
                 )
-            self._inference = Inference(address, model=self.name, host=found.host, ca=self.ca)
+            self._inference = Inference(address, model=self.name, host=asked_host(found.host), ca=self.ca)
         return self._inference
 
     def trust(self, ca: str | os.PathLike[str]) -> Service:

@@ -55,6 +55,11 @@ def _network(value: str) -> str:
         ) from None
 
 
+def asked_host(host: str | None) -> str | None:
+    """Return a host to ask for: of a wildcard some name that it covers."""
+    return host.replace("*", "any", 1) if host is not None else None
+
+
 UrlPath = Annotated[str, AfterValidator(_path)]
 Host = Annotated[str, AfterValidator(_host)]
 Network = Annotated[str, AfterValidator(_network)]
