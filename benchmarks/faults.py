@@ -185,6 +185,10 @@ FAULTS: list[Fault] = [
     Fault("tls", "ingress/x", "tls-secret", r"TLS Secret absent",
           lambda s: [*s.served(), s.ingress(tls=[{"secretName": "absent"}])]),
     Fault("network-policy", "ingress/x", "network-policy", r"NetworkPolicy closed", network_policy),
+    Fault("route-gateway", "httproute/x", "route-refused", r"it asks for mlk8s-system/absent",
+          lambda s: [*s.served(), s.route(gateway="absent")]),
+    Fault("route-backend", "x", "service-missing", r"Service y, which is not there",
+          lambda s: [*s.served(), s.route(service="y")]),
     # jobs
     Fault("job", "job/x", "job-failed", r"all 2 attempts failed.*exit code 5",
           lambda s: [s.job("print('no such column'); raise SystemExit(5)", limit=1)]),

@@ -114,6 +114,12 @@ class Scene:
         body = {"ingressClassName": "nginx", "rules": [{"http": {"paths": [path]}}], **more}
         return self.object("networking.k8s.io/v1", "Ingress", spec=body)
 
+    def route(self, *, service: str = "x", gateway: str = "traefik") -> Manifest:
+        path = {"path": {"type": "PathPrefix", "value": f"/{self.namespace}"}}
+        rule = {"matches": [path], "backendRefs": [{"name": service, "port": 80}]}
+        body = {"parentRefs": [{"namespace": "mlk8s-system", "name": gateway}], "rules": [rule]}
+        return self.object("gateway.networking.k8s.io/v1", "HTTPRoute", spec=body)
+
     def served(self) -> list[Manifest]:
         """A Deployment and a Service that work."""
         ports = [{"name": "http", "containerPort": 8080}]

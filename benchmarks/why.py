@@ -4,6 +4,9 @@
     python benchmarks/why.py --cluster mlk8s-dev  # one that is there; each fault gets a namespace of its own
     python benchmarks/why.py --only oom,tls
 
+On a cluster of its own, faults of the whole cluster follow: a taint, a cordon, a node that hangs, a metrics
+API that is gone or down.
+
 Faults are injected in batches. After a batch has settled, `why` is asked exactly once for each, one at a
 time, with nothing known beforehand. The table's last line is `met N of M`; the same is written as JSON, with
 the date, the machine and the versions.
@@ -18,6 +21,7 @@ import re
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -60,6 +64,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="names of faults, separated by commas")
     parser.add_argument("--batch", type=int, default=24, help="faults that are injected at once")
     parser.add_argument("--settle", type=float, default=45.0, help="seconds after a batch was injected")
+    parser.add_argument("--wide", action="store_true", help="also break the named cluster as a whole")
     arguments = parser.parse_args()
     chosen = [f for f in FAULTS if not arguments.only or f.name in arguments.only.split(",")]
     if arguments.cluster is None:
@@ -72,6 +77,8 @@ def main() -> int:
     rows: list[Row] = []
     for start in range(0, len(chosen), arguments.batch):
         rows += batch(k8s, chosen[start : start + arguments.batch], arguments.settle)
+    if arguments.cluster is None or arguments.wide:
+        rows += wide(k8s)
     if arguments.cluster is None:
         native.down(NAME)
     return report(rows, k8s.version, keep=not arguments.only)
@@ -87,6 +94,25 @@ def batch(k8s: Kubernetes, faults: list[Fault], settle: float) -> list[Row]:
             return [ask(k8s, fault, scene) for fault, scene in zip(faults, scenes, strict=True)]
         finally:
             list(pool.map(lambda scene: remove(Cluster.connect(cluster=_name(k8s)), scene), scenes))
+
+
+def wide(k8s: Kubernetes) -> list[Row]:
+    """Break the whole cluster in one way after the other, and mend it."""
+    from wide_faults import WIDE
+
+    rows = []
+    for item in WIDE:
+        with ExitStack() as stack:
+            if item.before:
+                stack.enter_context(item.during(_name(k8s), k8s.cluster))
+            scene = inject(k8s.cluster, item.fault, k8s.platform.server_image or "")
+            stack.callback(remove, k8s.cluster, scene)
+            if not item.before:
+                time.sleep(10)  # until the pod runs
+                stack.enter_context(item.during(_name(k8s), k8s.cluster))
+            time.sleep(item.settle)
+            rows.append(ask(k8s, item.fault, scene))
+    return rows
 
 
 def ask(k8s: Kubernetes, fault: Fault, scene: Scene) -> Row:

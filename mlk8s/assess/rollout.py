@@ -182,13 +182,14 @@ def _causes(facts: RolloutFacts, new: Object, pods: Sequence[Object]) -> Iterato
         seconds = facts.deployment["spec"].get("progressDeadlineSeconds", 600)
         suspicions = (pod_cause(pod, facts.events, facts.now) for pod in pods if not is_true(pod, "Ready"))
         best = next((cause for cause in suspicions if cause is not None), None)
-        words = f"; {best.message}" if best else ""
+        if best is not None:
+            yield replace(best, message=f"no progress in {seconds} s; {best.message}", certain=True)
+            return
         yield Cause(
             "rollout-deadline",
-            f"no progress in {seconds} s{words}",
-            best.where if best else place(facts.deployment),
-            best.remedy if best else "see the pods: `kubectl describe pods`",
-            logs=best.logs if best else None,
+            f"no progress in {seconds} s",
+            place(facts.deployment),
+            "see the pods: `kubectl describe pods`",
         )
 
 

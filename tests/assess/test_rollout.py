@@ -129,7 +129,7 @@ def test_a_progress_deadline_names_the_best_suspicion() -> None:
             condition |= {"status": "False", "reason": "ProgressDeadlineExceeded"}
     verdict = assess_rollout(rollout("startup-probe", earlier=60, deployment=found["deployment"]))
     assert verdict.cause is not None
-    assert verdict.cause.kind == "Deadline"
+    assert (verdict.cause.id, verdict.cause.certain) == ("startup-probe", True)
     assert "no progress in 63 s; server runs but its startup probe (GET " in verdict.cause.message
 
 

@@ -38,7 +38,7 @@ NAMED = {
     "hpa-no-rule": ("hpa-no-rule", r"no rule that makes tokens_per_second; it makes", r"ConfigMap"),
     "hpa-no-request": ("hpa-no-request", r"container main of its pods requests none", r"requests.cpu"),
     "hpa-at-max": ("hpa-at-max", r"maximum of 1 replicas: requests_in_flight is \d+", r"above 1"),
-    "service-port": ("service-port", r"port 8000 of Service x, which has: http 80", r"backend.service.port"),
+    "service-port": ("service-port", r"port 8000 of Service x, which has: http 80", r"backend's port"),
     "selector": ("selector-mismatch", r"app=y matches no pod; the nearest, pod \S+, has app=x", r"app=x"),
     "network-policy": ("network-policy", r"NetworkPolicy closed admits nothing", r"on port 8080"),
     "job": ("job-failed", r"all 2 attempts failed.*exit code 5.*'no such column'", r"log lines"),
@@ -193,7 +193,7 @@ def test_the_whole_namespace_tells_each_cause_once() -> None:
     _, facts = why("selector")
     empty: dict[str, list[Any]] = {key: [] for key in (
         "StatefulSet", "DaemonSet", "CronJob", "Job", "HorizontalPodAutoscaler", "PersistentVolumeClaim",
-        "ReplicaSet", "PodDisruptionBudget", "Deployment",
+        "ReplicaSet", "PodDisruptionBudget", "Deployment", "HTTPRoute",
     )}  # fmt: skip
     _, facts = why("selector", **(empty | {key: facts.found[key] for key in facts.found if facts.found[key]}))
     found = [item for item in everything(facts) if item.cause is not None]

@@ -14,8 +14,9 @@ from mlk8s.assess.why.facts import Answer, Diagnosis, Facts
 from mlk8s.assess.why.nodes import budget, node
 from mlk8s.assess.why.pods import pod
 from mlk8s.assess.why.scaling import autoscaler
+from mlk8s.assess.why.services import service
 from mlk8s.assess.why.storage import claim
-from mlk8s.assess.why.traffic import ingress, service
+from mlk8s.assess.why.traffic import http_route, ingress
 from mlk8s.assess.why.workloads import deployment, pod_set, replica_set
 
 Rule = Callable[[Object, Facts], Answer]
@@ -30,6 +31,7 @@ RULES: dict[str, Rule] = {
     "CronJob": cron_job,
     "HorizontalPodAutoscaler": autoscaler,
     "Ingress": ingress,
+    "HTTPRoute": http_route,
     "Service": service,
     "PersistentVolumeClaim": claim,
     "PodDisruptionBudget": budget,
@@ -62,7 +64,7 @@ FIRST: dict[str, tuple[str, ...]] = {
 """What is looked up before the first rule runs, so that it goes in one round."""
 
 NAMED = (
-    "Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "Pod", "Service", "Ingress",
+    "Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "Pod", "Service", "Ingress", "HTTPRoute",
     "HorizontalPodAutoscaler", "PersistentVolumeClaim", "ReplicaSet", "PodDisruptionBudget",
 )  # fmt: skip
 """Kinds that may be meant by a name alone, in the order in which they are looked at."""
