@@ -28,6 +28,7 @@ _PUBLIC = {
     "Canary": "mlk8s.spec.canary",
     "Container": "mlk8s.spec.container",
     "DaemonSet": "mlk8s.spec.workload",
+    "Diagnosis": "mlk8s.assess.why.facts",
     "Expression": "mlk8s.spec.scheduling",
     "ExternalName": "mlk8s.spec.route",
     "FeatureCronJob": "mlk8s.spec.job",
@@ -72,6 +73,7 @@ _PUBLIC = {
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
+    from mlk8s.assess.why.facts import Diagnosis as Diagnosis
     from mlk8s.errors import Mlk8sError as Mlk8sError
     from mlk8s.operations.connection import connect as connect
     from mlk8s.operations.tls import self_signed as self_signed
