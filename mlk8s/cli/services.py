@@ -39,12 +39,27 @@ def undo(
 
 
 def delete(
-    name: Name, context: Context = None, namespace: Namespace = None, kubeconfig: Kubeconfig = None
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|KIND/NAME", help="A model service, or another declared object: StatefulSet/vectors."
+        ),
+    ],
+    context: Context = None,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Delete every object of a model service, a canary included; its model stays in the storage."""
+    """Delete every object of a model service, a canary included, or of another declared object.
+
+    Models stay in the storage, and volumes whose spec says `retain`.
+    """
     k8s = open_namespace(context, namespace, kubeconfig)
+    kind, slash, bare = name.partition("/")
     with leaves(f"some objects may be left; run the same command again to delete the rest of {name}"):
-        k8s.service(name).delete(say=say)
+        if slash:
+            k8s.remove(kind, bare, say=say)
+        else:
+            k8s.service(name).delete(say=say)
 
 
 def services(

@@ -123,7 +123,8 @@ def remove_spec(
         UsageError: a kind without a name, or no such kind.
         NotFound: there is nothing of that kind and name.
     """
-    kind = spec if isinstance(spec, str) else kind_name(spec)
+    kind = kind_name(spec) if isinstance(spec, Spec) else spec
+    kind = next((item for item in kinds() if item.lower() == kind.lower()), kind)
     if isinstance(spec, Spec):
         name = str(getattr(spec, "name", kind.lower()))
         namespace = namespace or _namespace(spec, cluster)

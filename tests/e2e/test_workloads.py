@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,7 +145,7 @@ def test_a_broken_update_is_named_and_the_next_one_cures_it(
     assert any("deleting members-1 of the old revision" in line for line in said)
 
 
-def test_a_daemon_set_runs_on_every_node(k8s: Kubernetes, python_pods: str, tmp_path: Path) -> None:
+def test_a_daemon_set_runs_on_every_node(k8s: Kubernetes, python_pods: str, local_cluster: Any) -> None:
     watcher = mlk8s.DaemonSet(name="watcher", containers=(main(python_pods, "one"),), grace_period=1)
     with pytest.raises(Conflict, match=r"ServiceAccount 'members' is there already and belongs to mlk8s"):
         k8s.apply(watcher.replace(name="members"))
@@ -159,7 +160,10 @@ def test_a_daemon_set_runs_on_every_node(k8s: Kubernetes, python_pods: str, tmp_
         if "deletionTimestamp" not in item["metadata"]
     ]
     assert ask(k8s, pod["metadata"]["name"])["version"] == "two"
-    k8s.remove("DaemonSet", "watcher")
+    place = ["-n", k8s.namespace, "--kubeconfig", str(local_cluster.kubeconfig)]
+    command = [sys.executable, "-m", "mlk8s", "delete", "daemonset/watcher", *place]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
     assert k8s.cluster.find("NetworkPolicy", "watcher") is None
     with pytest.raises(NotFound, match="no DaemonSet is named 'watcher'"):
         k8s.remove(watcher)
