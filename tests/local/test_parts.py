@@ -28,6 +28,7 @@ from mlk8s.local.pins import (
     GO_MINIMUM,
     GO_WHEEL,
     LATER,
+    OPTIONAL,
     PARTS,
     PLATFORM,
     Archive,
@@ -62,7 +63,9 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Releases]:
 
 
 def test_groups_name_every_part_once() -> None:
-    assert sorted((*CORE, *PLATFORM, *LATER)) == sorted(PARTS)
+    optional = [part for parts in OPTIONAL.values() for part in parts]
+    tools = ["helm"]  # for checks of what is exported, in no cluster
+    assert sorted((*CORE, *PLATFORM, *LATER, *optional, *tools)) == sorted(PARTS)
 
 
 @pytest.mark.parametrize("name", PARTS)
