@@ -80,7 +80,7 @@ def test_a_probe_asks_one_question_at_times_that_kubernetes_has(values: dict[str
 
 
 def test_liveness_that_is_readiness_again_is_refused() -> None:
-    same = {"http_get": "/healthz", "port": 80}
+    same: dict[str, Any] = {"http_get": "/healthz", "port": 80}
     with pytest.raises(SpecError, match="liveness asks the same as readiness"):
         Probes(readiness=Probe(**same, period=5, failures=6), liveness=Probe(**same))
     Probes(readiness=Probe(**same), liveness=Probe(**same))  # by default liveness waits ten times as long
