@@ -64,7 +64,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Releases]:
 
 def test_groups_name_every_part_once() -> None:
     optional = [part for parts in OPTIONAL.values() for part in parts]
-    tools = ["helm"]  # for checks of what is exported, in no cluster
+    tools = ["helm", "jobset"]  # for checks of what is rendered, in no cluster
     assert sorted((*CORE, *PLATFORM, *LATER, *optional, *tools)) == sorted(PARTS)
 
 
