@@ -28,7 +28,7 @@ class CollectorConfig:
     output: str
     node: str
     root: Path = Path("/var/log/pods")
-    flush: float = 5.0
+    flush: float = 30.0
     chunk: int = 1 << 20
     include: frozenset[str] = frozenset()
     exclude: frozenset[str] = frozenset()
@@ -48,7 +48,7 @@ class CollectorConfig:
             output=output,
             node=node,
             root=Path(env.get("COLLECTOR_ROOT") or "/var/log/pods"),
-            flush=_number(env, "COLLECTOR_FLUSH", 5.0),
+            flush=_number(env, "COLLECTOR_FLUSH", 30.0),
             chunk=int(_number(env, "COLLECTOR_CHUNK", 1 << 20)),
             include=_names(env, "COLLECTOR_INCLUDE"),
             exclude=_names(env, "COLLECTOR_EXCLUDE"),

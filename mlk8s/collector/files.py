@@ -11,6 +11,7 @@ secret in a line is replaced: what is stored is searched by many.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -86,9 +87,13 @@ class LogFile:
             self._data.seek(0)
             head = self._data.read(_HEAD)
             first = utc_nanoseconds(head.partition(b" ")[0].decode("ascii", "replace"))
+            mark = None
             if first is not None and b" " in head:
-                clock = re.sub(r"[^0-9]", "", first)
-                self._name = f"{self.source.uid[:13]}-{self._restart}-{clock}"
+                mark = re.sub(r"[^0-9]", "", first)
+            elif b"\n" in head or len(head) == _HEAD:  # no log in the CRI's form: known by its first line
+                mark = hashlib.sha256(head.partition(b"\n")[0]).hexdigest()[:20]
+            if mark is not None:
+                self._name = f"{self.source.uid[:13]}-{self._restart}-{mark}"
         return self._name
 
     @property

@@ -29,7 +29,7 @@ class LogCollector(Spec):
     Attributes:
         namespace: of its own; made and removed with it.
         output: s3://BUCKET/PATH of the lines.
-        flush: seconds that a line may wait before it is shipped.
+        flush: seconds that a line may wait before it is shipped; fewer make more and smaller objects.
         include: namespaces whose lines are shipped; empty means all.
         exclude: namespaces whose lines are not.
         scheduling: tolerates every taint by default, so that every node's lines are shipped.
@@ -39,7 +39,7 @@ class LogCollector(Spec):
     name: Name = "log-collector"
     namespace: Namespace = "mlk8s-logs"
     output: Annotated[str, AfterValidator(_storage_url)] = "s3://logs/pods"
-    flush: Annotated[Seconds, Field(ge=1, le=3600)] = 5.0
+    flush: Annotated[Seconds, Field(ge=1, le=3600)] = 30.0
     include: tuple[Namespace, ...] = ()
     exclude: tuple[Namespace, ...] = ()
     scheduling: Scheduling = Scheduling(tolerations=(Toleration(),))

@@ -168,6 +168,12 @@ def test_bytes_that_are_no_text_and_lines_that_are_no_log_are_kept(node: Node) -
     assert node.lines() == ["fine \u2028 line\r", "caf\\xe9", "not a log line"]
 
 
+def test_a_file_in_another_form_is_shipped_as_it_is(node: Node) -> None:
+    node.log.write_text("first words\nsecond words\n")
+    settle(node.shipper())
+    assert node.lines() == ["first words", "second words"]
+
+
 def test_an_object_holds_lines_of_one_day_and_times_limit_the_search(node: Node) -> None:
     node.write("yesterday", time="2026-11-23T23:59:59.9Z")
     node.write("today", time="2026-11-24T01:30:00.1+01:00")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 import mlk8s
 from mlk8s.errors import Conflict, NotFound, RolloutFailed
@@ -70,6 +71,13 @@ def ask(k8s: Kubernetes, pod: str, path: str = "") -> dict[str, Any]:
     """What a pod answers, asked through the API server."""
     where = f"/api/v1/namespaces/{k8s.namespace}/pods/{pod}:8080/proxy/{path}"
     return dict(json.loads(k8s.cluster.raw("GET", where)))
+
+
+def mlk8s_command(k8s: Kubernetes, local_cluster: Any, *arguments: str, stdin: str = "") -> None:
+    place = ["-n", k8s.namespace, "--kubeconfig", str(local_cluster.kubeconfig)]
+    command = [sys.executable, "-m", "mlk8s", *arguments, *place]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, input=stdin)
+    assert done.returncode == 0, done.stderr
 
 
 def uid(k8s: Kubernetes, pod: str) -> str:
@@ -149,7 +157,13 @@ def test_a_daemon_set_runs_on_every_node(k8s: Kubernetes, python_pods: str, loca
     watcher = mlk8s.DaemonSet(name="watcher", containers=(main(python_pods, "one"),), grace_period=1)
     with pytest.raises(Conflict, match=r"ServiceAccount 'members' is there already and belongs to mlk8s"):
         k8s.apply(watcher.replace(name="members"))
-    k8s.apply(watcher)
+    document = {
+        "apiVersion": "mlk8s.dev/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "watcher"},
+        "spec": watcher.model_dump(mode="json", exclude={"name"}, exclude_defaults=True),
+    }
+    mlk8s_command(k8s, local_cluster, "deploy", "-f", "-", stdin=yaml.safe_dump(document))
     nodes = {item["metadata"]["name"] for item in k8s.cluster.list("Node")}
     pods = k8s.cluster.list("Pod", labels="app.kubernetes.io/name=watcher")
     assert {pod["spec"]["nodeName"] for pod in pods} == nodes
@@ -160,10 +174,7 @@ def test_a_daemon_set_runs_on_every_node(k8s: Kubernetes, python_pods: str, loca
         if "deletionTimestamp" not in item["metadata"]
     ]
     assert ask(k8s, pod["metadata"]["name"])["version"] == "two"
-    place = ["-n", k8s.namespace, "--kubeconfig", str(local_cluster.kubeconfig)]
-    command = [sys.executable, "-m", "mlk8s", "delete", "daemonset/watcher", *place]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    mlk8s_command(k8s, local_cluster, "delete", "daemonset/watcher")
     assert k8s.cluster.find("NetworkPolicy", "watcher") is None
     with pytest.raises(NotFound, match="no DaemonSet is named 'watcher'"):
         k8s.remove(watcher)
