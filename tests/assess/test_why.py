@@ -13,6 +13,7 @@ from mlk8s.assess.catalogue import CAUSES, FAMILY
 from mlk8s.assess.cause import Cause
 from mlk8s.assess.why.diagnose import SHORT, Absent, diagnose, everything
 from mlk8s.assess.why.facts import Diagnosis, Facts, Wanted
+from mlk8s.assess.why.selecting import tolerated
 from tests.assess.recorded import why
 
 NAMED = {
@@ -147,16 +148,32 @@ def test_a_policy_that_admits_the_ingress_controller_blocks_nothing() -> None:
     assert ask("network-policy", NetworkPolicy=[policy]).id == "network-policy"
 
 
-def test_a_taint_is_told_with_the_toleration_for_it() -> None:
+@pytest.mark.parametrize("words", ["untolerated taint {gpu: a100}", "untolerated taint(s)"])
+def test_a_taint_is_told_with_the_toleration_for_it(words: str) -> None:
     pod, node = first("cpu", "Pod"), first("cpu", "Node")
     node["spec"]["taints"] = [{"key": "gpu", "value": "a100", "effect": "NoSchedule"}]
     for condition in pod["status"]["conditions"]:
-        condition["message"] = (
-            "0/1 nodes are available: 1 node(s) had untolerated taint {gpu: a100}. preemption: none"
-        )
+        condition["message"] = f"0/1 nodes are available: 1 node(s) had {words}. preemption: none"
     found = ask("cpu", Pod=[pod], Node=[node])
     assert found.id == "untolerated-taint"
+    assert "has the taint gpu=a100:NoSchedule" in found.summary
     assert "{key: gpu, value: a100, effect: NoSchedule}" in str(found.remedy)
+
+
+@pytest.mark.parametrize(
+    ("toleration", "does"),
+    [
+        ({"key": "gpu", "value": "a100"}, True),
+        ({"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}, True),
+        ({"operator": "Exists"}, True),
+        ({"key": "gpu", "value": "h100"}, False),
+        ({"key": "gpu", "value": "a100", "effect": "NoExecute"}, False),
+        ({"key": "team", "operator": "Exists"}, False),
+    ],
+)
+def test_what_a_toleration_covers(toleration: dict[str, str], does: bool) -> None:
+    taint = {"key": "gpu", "value": "a100", "effect": "NoSchedule"}
+    assert tolerated({"spec": {"tolerations": [toleration]}}, taint) is does
 
 
 def test_a_pod_of_a_node_that_is_gone() -> None:

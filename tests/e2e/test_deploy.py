@@ -184,7 +184,7 @@ def test_a_crash_loop_shows_the_last_log_lines_and_heals_with_the_next_deploy(
 
 def test_a_failed_probe_is_told_in_the_kubelets_words(k8s: Kubernetes, spec: mlk8s.ModelService) -> None:
     deaf = spec.replace(name="deaf", replicas=1, env={"HOST": "127.0.0.1"}, startup_timeout=3)
-    with pytest.raises(RolloutFailed, match=r"startup probe fail.*connection refused"):
+    with pytest.raises(RolloutFailed, match=r"startup probe .*fail.*connection refused"):
         k8s.deploy(deaf)
     k8s.service("deaf").delete()
 

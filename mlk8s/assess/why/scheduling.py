@@ -11,7 +11,7 @@ from decimal import Decimal
 from mlk8s.assess.cause import Cause
 from mlk8s.assess.observed import Object, age, condition, place, terminating
 from mlk8s.assess.why.room import amount, free, nearest, requested
-from mlk8s.assess.why.selecting import unmatched
+from mlk8s.assess.why.selecting import tolerated, unmatched
 
 UNSCHEDULABLE_GRACE = 3.0
 TERMINATING_GRACE = 20.0
@@ -124,7 +124,7 @@ def with_nodes(cause: Cause, pod: Object, nodes: Sequence[Object], pods: Sequenc
     if cause.id.startswith("insufficient-"):
         return _room(cause, pod, nodes, pods)
     if cause.id == "untolerated-taint":
-        return _taints(cause, nodes)
+        return _taints(cause, pod, nodes)
     if cause.id == "node-cordoned":
         names = [str(n["metadata"]["name"]) for n in nodes if n.get("spec", {}).get("unschedulable")]
         return replace(cause, message=f"no node takes the pod: {', '.join(names)} is cordoned",
@@ -181,20 +181,18 @@ def _first(item: tuple[Decimal, Object]) -> Decimal:
     return item[0]
 
 
-def _taints(cause: Cause, nodes: Sequence[Object]) -> Cause:
-    found = re.search(r"untolerated taint \{([^}]*)\}", " ".join(cause.evidence))
-    if found is None:
-        return cause
-    key, _, value = (part.strip() for part in found[1].partition(":"))
-    tainted = [
+def _taints(cause: Cause, pod: Object, nodes: Sequence[Object]) -> Cause:
+    """Name the taints themselves: newer schedulers only say that there are some."""
+    found = [
         (str(node["metadata"]["name"]), taint)
         for node in nodes
         for taint in node.get("spec", {}).get("taints") or ()
-        if taint["key"] == key and taint.get("value", "") == value
+        if taint["effect"] in ("NoSchedule", "NoExecute") and not tolerated(pod, taint)
     ]
-    if not tainted:
+    if not found:
         return cause
-    name, taint = tainted[0]
+    name, taint = found[0]
+    key, value = taint["key"], taint.get("value", "")
     shown = f"{key}{f'={value}' if value else ''}:{taint['effect']}"
     which = f"value: {value}" if value else "operator: Exists"
     toleration = f"{{key: {key}, {which}, effect: {taint['effect']}}}"

@@ -29,6 +29,16 @@ def unmatched(pod: Object, nodes: Sequence[Object]) -> tuple[str, str] | None:
     return None
 
 
+def tolerated(pod: Object, taint: Object) -> bool:
+    """Return whether a pod tolerates a taint (Kubernetes' documentation, "Taints and Tolerations")."""
+    for item in pod.get("spec", {}).get("tolerations") or ():
+        same = item.get("operator") == "Exists" or item.get("value", "") == taint.get("value", "")
+        effect, key = item.get("effect") or taint["effect"], item.get("key") or taint["key"]
+        if same and (key, effect) == (taint["key"], taint["effect"]):
+            return True
+    return False
+
+
 def show(item: Object) -> str:
     """Return an expression as kubectl writes selectors: 'gpu=a100', 'zone in (a, b)'."""
     key, operator, values = item["key"], item["operator"], [str(v) for v in item.get("values") or ()]
