@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform, discover
-from mlk8s.errors import NotFound
+from mlk8s.errors import Forbidden, NotFound
 from mlk8s.operations.service import Service
 
 if TYPE_CHECKING:
@@ -326,6 +326,8 @@ class Kubernetes:
     def storage(self) -> StorageConfig:
         """Return the platform's object storage as seen from here, with its credentials.
 
+        A tenant's user, who may not read the platform's Secret, gets the copy of the own namespace.
+
         Raises:
             NotFound: the cluster has no platform storage that can be reached from outside.
         """
@@ -340,7 +342,10 @@ class Kubernetes:
                 expected="the key s3-endpoint-outside",
                 next_step="pass StorageConfig(endpoint=..., ...) of your own storage, or use `mlk8s up`",
             )
-        data = self.cluster.get("Secret", "mlk8s-storage", "mlk8s-system")["data"]
+        try:
+            data = self.cluster.get("Secret", "mlk8s-storage", "mlk8s-system")["data"]
+        except Forbidden:
+            data = self.cluster.get("Secret", "mlk8s-storage")["data"]
         values = {key: base64.b64decode(text).decode() for key, text in data.items()}
         return StorageConfig(
             endpoint=self.platform.s3_endpoint_outside,

@@ -81,8 +81,9 @@ def user(kubeconfig: Path, tenant: mlk8s.Tenant) -> Kubernetes:
 
 
 @pytest.fixture(scope="module")
-def models(admin: Kubernetes) -> list[str]:
-    root, config = f"s3://models/{admin.namespace}", admin.storage()
+def models(user: Kubernetes) -> list[str]:
+    """Two versions that the user has published."""
+    root, config = f"s3://models/{user.namespace}", user.storage()
     return [upload_model(scaling(float(n + 1)), f"{root}/{n}", config=config).url for n in (1, 2)]
 
 
@@ -113,6 +114,8 @@ def test_the_user_deploys_canaries_loads_and_undoes(
     spec = mlk8s.ModelService(name="iris", model=models[0], replicas=1, resources=SMALL)
     service = user.deploy(spec)
     assert service.predict([ROW]).model_version == "1"
+    (served,) = user.cluster.list("Pod", labels="app.kubernetes.io/name=iris")
+    assert served["spec"]["imagePullSecrets"] == [{"name": "registry"}]
     profile = mlk8s.LoadProfile.steps(rps=[5], hold="2s")
     total = service.loadtest(profile, inputs=[ROW], directory=tmp_path / "run").summary.total
     assert total.ok == total.total >= 8
