@@ -82,10 +82,6 @@ def test_a_load_balancer_answers_from_the_machine(k8s: Kubernetes, service: Any)
     status = k8s.cluster.get("Service", "plain")["status"]["loadBalancer"]["ingress"]
     assert urlsplit(service.url).hostname == status[0]["ip"]
     assert doubles(service)
-    k8s.apply(mlk8s.ExternalName(name="elsewhere", host="s3.example.com"), wait=False)
-    assert not k8s.cluster.get("Service", "elsewhere")["status"]["loadBalancer"], (
-        "only asked-for ones get one"
-    )
 
 
 def test_two_load_balancers_have_an_address_each_and_one_of_another_class_none(k8s: Kubernetes) -> None:

@@ -98,9 +98,12 @@ def test_crds_are_those_of_the_pinned_gateway_api() -> None:
 
 
 def test_namespace_is_restricted_and_denies_by_default() -> None:
-    namespace, policy = load(BASE)
+    namespace, policy, role, binding = load(BASE)
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    (rule,) = role["rules"]
+    assert (rule["resourceNames"], rule["verbs"]) == (["mlk8s-platform"], ["get"]), "everybody may read that"
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
 
 
 def test_fit_swaps_images_and_leaves_the_loaded_objects_alone() -> None:
