@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from e2e_tools import kubeconfig_of_service_account
 from typer.testing import CliRunner
 
 import mlk8s
 from mlk8s.cli.app import build
-from mlk8s.errors import NotFound, UsageError
+from mlk8s.errors import Forbidden, NotFound, UsageError
 from mlk8s.local.handle import Local
 from mlk8s.operations.connection import Kubernetes
 
@@ -111,6 +112,24 @@ def test_the_command_prints_one_sentence_each_and_exits_by_the_verdict(
     assert code == 1
     assert text.count("remedy:") == 1
     assert "cause:  selector-mismatch" in text
+
+
+def test_a_user_with_few_rights_gets_the_schedulers_own_words(
+    k8s: Kubernetes, local_cluster: Local, scenes: dict[str, Scene], tmp_path: Path
+) -> None:
+    namespace = scenes["gpu"].namespace
+    cluster = mlk8s.connect(kubeconfig=local_cluster.kubeconfig, namespace=namespace).cluster
+    rules = [
+        {"apiGroups": [""], "resources": ["pods", "events"], "verbs": ["list"]},
+        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": ["list"]},
+    ]
+    config = kubeconfig_of_service_account(local_cluster, cluster, "reader", rules, tmp_path)
+    reader = mlk8s.connect(kubeconfig=config, namespace=namespace)
+    found = reader.why("deployment/x")
+    assert found.id == "insufficient-device"
+    assert "1 Insufficient nvidia.com/gpu" in found.summary
+    with pytest.raises(Forbidden, match="jobs"):
+        reader.why("job/x")
 
 
 def test_what_is_not_there_is_said(k8s: Kubernetes, well: str) -> None:
