@@ -21,8 +21,8 @@ def hpa_metric(follow: Follow, identity: Identity, namespace: str) -> Manifest:
     """Return one entry of a HorizontalPodAutoscaler's `metrics` (autoscaling/v2)."""
     metric = follow.declared
     if metric is None:
-        target = {"type": "Utilization", "averageUtilization": round(follow.target)}
-        return {"type": "Resource", "resource": {"name": follow.resource, "target": target}}
+        utilization = {"type": "Utilization", "averageUtilization": round(follow.target)}
+        return {"type": "Resource", "resource": {"name": follow.resource, "target": utilization}}
     value = quantity(follow.target)
     per_pod = {"type": "AverageValue", "averageValue": value}
     target = per_pod if follow.per == "pod" else {"type": "Value", "value": value}

@@ -178,7 +178,10 @@ def test_what_the_cluster_lacks_is_named_with_the_way_to_get_it(
 ) -> None:
     installed = optional.installed(k8s.cluster)
     goes_to_zero = mlk8s.Autoscale(min=0, max=2, target=4, scaler="keda")
-    cases = {"keda": {"autoscale": goes_to_zero}, "vpa": {"autoscale": None, "vertical": mlk8s.Vertical()}}
+    cases: dict[str, dict[str, Any]] = {
+        "keda": {"autoscale": goes_to_zero},
+        "vpa": {"autoscale": None, "vertical": mlk8s.Vertical()},
+    }
     for part, changes in cases.items():
         if part not in installed:
             with pytest.raises(NotFound) as caught:

@@ -19,7 +19,7 @@ from mlk8s.spec.resources import Resources
 from mlk8s.storage.models import upload_model
 
 TOO_MUCH = Resources(cpu="200m", cpu_limit="1", memory="256Mi")
-LOWEST = "12m"
+LOWEST, MOST = "12m", "100m"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def spec(k8s: Kubernetes) -> mlk8s.ModelService:
     return mlk8s.ModelService(
         name="watched", model=model.url, resources=TOO_MUCH, startup_timeout=30, request_timeout=2,
         vertical=mlk8s.Vertical(
-            mode="InPlaceOrRecreate", min={"cpu": LOWEST}, max={"cpu": "100m"}, resources=("cpu",)
+            mode="InPlaceOrRecreate", min={"cpu": LOWEST}, max={"cpu": MOST}, resources=("cpu",)
         ),
     )  # fmt: skip
 
@@ -86,7 +86,7 @@ def test_a_recommendation_is_read_and_within_its_bounds(service: Service) -> Non
     assert found is not None
     assert found.cpu is not None
     assert found.memory is None  # resources=("cpu",)
-    assert 0.012 <= parse_quantity(found.cpu) <= 0.1
+    assert parse_quantity(LOWEST) <= parse_quantity(found.cpu) <= parse_quantity(MOST)
     assert service.predict([ROW])["y"][0, 0] == 2.0
 
 
@@ -104,16 +104,12 @@ def test_a_new_pod_gets_what_is_recommended(k8s: Kubernetes, service: Service) -
 def test_a_recommendation_is_deployed(k8s: Kubernetes, service: Service, spec: mlk8s.ModelService) -> None:
     found = service.recommendation()
     assert found is not None
-    k8s.deploy(spec.replace(vertical=mlk8s.Vertical(), resources=found.resources(spec.resources)))
+    fitting = spec.replace(vertical=mlk8s.Vertical(), resources=found.resources(spec.resources))
+    k8s.deploy(fitting)
     (server,) = k8s.cluster.get("Deployment", "watched")["spec"]["template"]["spec"]["containers"]
     assert millicores(server["resources"]) == float(parse_quantity(str(found.cpu))) * 1000
     assert k8s.cluster.get("VerticalPodAutoscaler", "watched")["spec"]["updatePolicy"]["updateMode"] == "Off"
-
-
-def test_without_vertical_nothing_watches(
-    k8s: Kubernetes, service: Service, spec: mlk8s.ModelService
-) -> None:
-    k8s.deploy(spec.replace(vertical=None))
+    k8s.deploy(fitting.replace(vertical=None))
     assert k8s.cluster.find("VerticalPodAutoscaler", "watched") is None
     with pytest.raises(NotFound, match="no VerticalPodAutoscaler watches"):
         service.recommendation()

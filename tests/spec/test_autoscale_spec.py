@@ -9,7 +9,8 @@ import pytest
 from mlk8s.errors import SpecError
 from mlk8s.spec.autoscale import Autoscale, Behavior, Policy
 from mlk8s.spec.metric import Follow, Metric
-from mlk8s.spec.service import ModelService, Route
+from mlk8s.spec.route import Route
+from mlk8s.spec.service import ModelService
 from mlk8s.spec.vertical import Vertical
 
 QUEUE = Metric(name="queue", kind="external", series="jobs_queued")
@@ -44,7 +45,7 @@ def keda(**values: Any) -> Autoscale:
         (lambda: keda(metric="cpu", target=70), "every metric is of running pods"),
         (lambda: Policy(type="Pods", value=1, period=3600), "Policy.period"),
         (lambda: Behavior(tolerance=1.5), "Behavior.tolerance"),
-        (lambda: Behavior(stabilization="2h"), "Behavior.stabilization"),
+        (lambda: Behavior(stabilization=7200), "Behavior.stabilization"),
         (lambda: Metric(name="Queue", series="x"), "Metric.name"),
         (lambda: Metric(name="cpu", series="x"), "Kubernetes' own"),
         (lambda: Metric(name="q", series="sum(x)"), "Metric.series"),
