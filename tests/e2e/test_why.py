@@ -83,6 +83,7 @@ def test_nothing_is_wrong_with_what_serves(k8s: Kubernetes, well: str) -> None:
     while (found := k8s.why("x", well)).state != "healthy" and time.monotonic() < end:
         time.sleep(0.5)
     assert found.summary == "nothing is wrong: 2 of 2 pods serve"
+    assert k8s.service("x", well).why().state == "healthy"
     assert k8s.why("ingress/x", well).state == "healthy"
     assert all(item.cause is None for item in k8s.why_all(well))
 
