@@ -48,6 +48,10 @@ _GROUPS: dict[str, tuple[str, str]] = {
     "storage.k8s.io/v1": ("", "StorageClass=storageclasses"),
     "scheduling.k8s.io/v1": ("", "PriorityClass=priorityclasses"),
     "resource.k8s.io/v1": ("ResourceClaim ResourceClaimTemplate", "ResourceSlice DeviceClass=deviceclasses"),
+    "admissionregistration.k8s.io/v1": (
+        "",
+        "ValidatingAdmissionPolicy=validatingadmissionpolicies ValidatingAdmissionPolicyBinding",
+    ),
     "apiregistration.k8s.io/v1": ("", "APIService"),
     "apiextensions.k8s.io/v1": ("", "CustomResourceDefinition"),
     "keda.sh/v1alpha1": ("ScaledObject TriggerAuthentication", ""),

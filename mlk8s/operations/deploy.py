@@ -180,7 +180,7 @@ def release(
         return Deployed(spec=spec, url=url, ready=0, seconds=time.monotonic() - started)
     verdict = wait_rollout(cluster, instance, namespace, timeout=timeout, say=say)
     wait_for_gateway(cluster, spec, namespace, say=say)
-    wait_for_address(cluster, spec, namespace, say=say)
+    wait_for_address(cluster, platform, spec, namespace, say=say)
     wait_for_entry(spec, facts, say=say)
     seconds = time.monotonic() - started
     prune_configs(cluster, spec.name, instance, namespace)

@@ -18,7 +18,7 @@ from mlk8s.spec.service import ModelService
 Say = Callable[[str], None]
 _POLL = 0.05
 _TIMEOUT = 20.0  # seconds that a controller may take to see ready pods
-_READY = "/v2/health/ready"
+READY = "/v2/health/ready"
 
 
 def wait_for_entry(spec: ModelService, facts: RenderFacts, *, say: Say, version: str | None = None) -> None:
@@ -42,11 +42,11 @@ def wait_for_entry(spec: ModelService, facts: RenderFacts, *, say: Say, version:
     end = time.monotonic() + _TIMEOUT
     while True:
         try:
-            status, answered, shown = _ask(probe, host)
+            status, answered, shown = ask(probe, host)
         except (OSError, http.client.HTTPException) as error:
             say(f"{spec.name}: {url} is not reachable from here ({error}); the pods are ready")
             return
-        through = status == 200 or (not probe.endswith(_READY) and answered is not None)
+        through = status == 200 or (not probe.endswith(READY) and answered is not None)
         wrong = _wrong_certificate(spec.route, shown)
         if through and wrong is None and version in (None, answered):
             return
@@ -75,9 +75,9 @@ def _probe_path(route: Route) -> str:
     """Return a path below the service's that the route lets in: readiness, else its first rule's."""
     for rule in route.paths:
         prefix = rule.path.rstrip("/")
-        if rule.path == _READY or (rule.type == "Prefix" and _READY.startswith(f"{prefix}/")):
-            return _READY
-    return route.paths[0].path if route.paths else _READY
+        if rule.path == READY or (rule.type == "Prefix" and READY.startswith(f"{prefix}/")):
+            return READY
+    return route.paths[0].path if route.paths else READY
 
 
 def _wrong_certificate(route: Route, shown: bytes) -> str | None:
@@ -91,7 +91,7 @@ def _wrong_certificate(route: Route, shown: bytes) -> str | None:
     return f"a certificate for {', '.join(names) or 'nobody'}, not for {route.host}"
 
 
-def _ask(url: str, host: str | None) -> tuple[int, str | None, bytes]:
+def ask(url: str, host: str | None) -> tuple[int, str | None, bytes]:
     """Return the HTTP status, the model version that answered, and the certificate that was shown."""
     parts = urlsplit(url)
     address = parts.hostname or ""

@@ -165,6 +165,7 @@ _ALWAYS = (
     "apiextensions.k8s.io", "discovery.k8s.io", "coordination.k8s.io",
 )  # fmt: skip
 _BRINGS = {
+    "admissionregistration.k8s.io": "Kubernetes 1.30 or later; nothing was written",
     "keda.sh": "KEDA; nothing was written (`mlk8s up --with keda` installs it locally)",
     "autoscaling.k8s.io": "the Vertical Pod Autoscaler; nothing was written (`mlk8s up --with vpa`)",
     "monitoring.coreos.com": "the Prometheus operator's CRDs; nothing was written",

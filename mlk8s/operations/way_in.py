@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 
 from mlk8s.assess.gateway import route_accepted, route_refusal
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
+from mlk8s.clients.traffic import way_in
 from mlk8s.errors import Conflict, Forbidden, NotFound, RolloutFailed
+from mlk8s.operations.entry import READY, ask
 from mlk8s.operations.tls import require_tls_secret
 from mlk8s.spec.service import ModelService
 
 Say = Callable[[str], None]
 ROUTE = "gateway.networking.k8s.io/v1/HTTPRoute"
 _TIMEOUT = 15.0
+_REACH = 5.0  # seconds that kube-proxy, or a cloud that has answered, may take
 _POLL = 0.1
 
 
@@ -104,21 +108,37 @@ def wait_for_gateway(cluster: Cluster, spec: ModelService, namespace: str, *, sa
         time.sleep(_POLL)
 
 
-def wait_for_address(cluster: Cluster, spec: ModelService, namespace: str, *, say: Say) -> None:
-    """Wait for the address of a LoadBalancer Service, and say it; in a cloud it may come minutes later."""
-    if spec.service_type.type != "LoadBalancer":
+def wait_for_address(
+    cluster: Cluster, platform: Platform, spec: ModelService, namespace: str, *, say: Say
+) -> None:
+    """Wait until a service answers at its load balancer or node port; in a cloud that may take minutes longer.
+
+    That it does not answer from here is only said: who may call is the source ranges' and the network's matter.
+    """
+    if not spec.service_type.external or spec.route is not None:
         return
     end = time.monotonic() + _TIMEOUT
     while True:
-        service = cluster.get("Service", spec.name, namespace)
-        ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
-        if ingress:
-            address = ingress[0].get("ip") or ingress[0].get("hostname")
-            say(f"{spec.name}: the load balancer's address is {address}")
-            return
+        found = way_in(cluster, spec.name, namespace)
+        url = found.address(platform) if found is not None else None
+        if url is not None:
+            break
         if time.monotonic() > end:
             say(
-                f"{spec.name}: no load balancer has given it an address within {_TIMEOUT:g} s; the pods serve"
+                f"{spec.name}: no address has been given to its {spec.service_type.type} after {_TIMEOUT:g} s"
             )
             return
         time.sleep(_POLL)
+    end = time.monotonic() + _REACH
+    while not _answers(url):
+        if time.monotonic() > end:
+            say(f"{spec.name}: {url} does not answer from here; the pods are ready")
+            return
+        time.sleep(_POLL)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return ask(url + READY, None)[0] == 200
+    except (OSError, HTTPException):
+        return False

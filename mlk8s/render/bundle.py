@@ -13,6 +13,8 @@ ORDER = (
     "CustomResourceDefinition",
     "PriorityClass",
     "StorageClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
     "Namespace",
     "ResourceQuota",
     "LimitRange",

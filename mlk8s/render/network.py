@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 from mlk8s.render.common import Manifest, manifest
 from mlk8s.render.facts import RenderFacts
 
-_NAMESPACE = "kubernetes.io/metadata.name"
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""Label that the API server puts on each namespace."""
 
 
 def namespace_peer(name: str) -> Manifest:
     """Return the peer that is every pod of one namespace."""
-    return {"namespaceSelector": {"matchLabels": {_NAMESPACE: name}}}
+    return {"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: name}}}
 
 
 def network_policy(

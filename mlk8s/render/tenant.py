@@ -8,6 +8,7 @@ from mlk8s.render.common import PULL_SECRETS, Manifest, manifest
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.network import dns_ways, namespace_peer, way_to
 from mlk8s.render.rights import user_rules
+from mlk8s.render.walls import walls
 from mlk8s.spec.tenant import Tenant
 
 NAME = "tenant"
@@ -16,7 +17,7 @@ _RBAC = "rbac.authorization.k8s.io"
 
 
 def render_tenant(spec: Tenant, facts: RenderFacts) -> list[Manifest]:
-    """Return every object of a tenant; they are all in its own namespace, or the namespace itself."""
+    """Return every object of a tenant; in its own namespace but that one and the admission policy."""
     limits = {
         "type": "Container",
         "defaultRequest": dict(spec.limits.default_request),
@@ -28,7 +29,8 @@ def render_tenant(spec: Tenant, facts: RenderFacts) -> list[Manifest]:
     found = [_namespace(spec), _of(spec, "v1", "LimitRange", NAME, spec={"limits": [limit]})]
     if spec.quota:
         found.append(_of(spec, "v1", "ResourceQuota", NAME, spec={"hard": dict(spec.quota)}))
-    return [*found, *_policies(spec, facts), *_accounts(spec)]
+    policies = _policies(spec, facts)
+    return [*found, *policies, *walls(spec, policies), *_accounts(spec)]
 
 
 def _of(tenant: Tenant, api_version: str, kind: str, name: str, /, **fields: Any) -> Manifest:

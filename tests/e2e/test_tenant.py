@@ -183,6 +183,42 @@ def test_what_the_user_may_not(user: Kubernetes, admin: Kubernetes, tenant: mlk8
     assert not words & {"*", "escalate", "bind", "impersonate", "roles", "rolebindings"}
 
 
+def test_the_users_network_policies_lead_nowhere_else(
+    user: Kubernetes, admin: Kubernetes, tenant: mlk8s.Tenant
+) -> None:
+    def policy(name: str, **spec: Any) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": tenant.name}
+        body = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], **spec}
+        version = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}
+        return version | {"metadata": metadata, "spec": body}
+
+    def namespace(name: str) -> dict[str, Any]:
+        return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+    everybody = {"ipBlock": {"cidr": "0.0.0.0/0"}}
+    for spec in (
+        {"egress": [{}]},
+        {"egress": [{"to": []}]},
+        {"egress": [{"to": [everybody]}]},
+        {"egress": [{"to": [namespace(admin.namespace)]}]},
+        {"egress": [{"to": [{"namespaceSelector": {}}]}]},
+        {"egress": [{"to": [namespace("mlk8s-system")]}, {"to": [everybody]}]},
+        {"ingress": [{}]},
+        {"ingress": [{"from": [namespace("default")]}]},
+    ):
+        with pytest.raises(Rejected, match="a user's NetworkPolicy may"):
+            user.cluster.create(policy("mine", **spec))
+    for name in ("default-deny", "tenant-allow"):
+        with pytest.raises(Rejected, match="is the tenant's own"):
+            user.cluster.delete("NetworkPolicy", name)
+        with pytest.raises(Rejected, match="is the tenant's own"):
+            user.cluster.patch("NetworkPolicy", name, {"spec": {"policyTypes": ["Ingress"]}})
+    user.cluster.create(policy("mine", egress=[{"to": [{"podSelector": {}}, namespace("mlk8s-system")]}]))
+    user.cluster.delete("NetworkPolicy", "mine")
+    admin.cluster.create(policy("theirs", egress=[{"to": [everybody]}]))
+    admin.cluster.delete("NetworkPolicy", "theirs", tenant.name)
+
+
 def test_quota_and_defaults(
     user: Kubernetes, admin: Kubernetes, models: list[str], tenant: mlk8s.Tenant
 ) -> None:
