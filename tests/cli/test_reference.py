@@ -18,9 +18,13 @@ def test_the_document_is_not_older_than_the_commands() -> None:
 def test_every_command_has_a_section() -> None:
     sections = set(re.findall(r"^## mlk8s (.+)$", reference(), re.MULTILINE))
     assert sections == {
-        "up", "down", "status", "doctor", "demo", "deploy", "services", "predict", "undo", "delete",
-        "canary start", "canary status", "canary weight", "canary promote", "canary rollback",
-        "job run", "cron apply", "cron trigger", "loadtest", "report",
+        "up", "down", "status", "doctor", "deploy", "services", "predict", "undo", "delete", "alerts",
+        "dashboard", "events", "logs", "exec", "port-forward", "search-logs", "export", "loadtest",
+        "report", "demo", "why", "lint", "apply", "diff", "secret create", "tenant create",
+        "tenant kubeconfig", "tls create", "rollout history", "rollout undo", "rollout pause",
+        "rollout resume", "rollout restart", "rollout status", "canary start", "canary status",
+        "canary weight", "canary promote", "canary rollback", "bluegreen status", "bluegreen switch",
+        "bluegreen back", "bluegreen finish", "image build", "job run", "cron apply", "cron trigger",
     }  # fmt: skip
 
 
