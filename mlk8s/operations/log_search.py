@@ -19,7 +19,7 @@ from mlk8s.storage.log_lines import LogLine, search
 Moment = datetime | timedelta | str | float
 
 # POD of Deployment SERVICE, its canary and its colours; of a StatefulSet, DaemonSet or Job of that name.
-_POD = r"{name}(-canary|-blue|-green)?(-[a-z0-9]{{1,10}})?-[a-z0-9]{{5}}|{name}-\d+(-[a-z0-9]{{5}})?"
+_POD = r"{name}(-canary|-blue|-green)?(-[a-z0-9]{{1,10}})?(-\d+)?-[a-z0-9]{{5}}|{name}-\d+(-[a-z0-9]{{5}})?"
 
 
 class Logs:

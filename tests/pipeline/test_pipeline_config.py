@@ -19,6 +19,7 @@ NOW = datetime(2026, 11, 23, 21, 7, 5, tzinfo=UTC)
         ("digits-29924460", "20261123T210000Z"),  # the slot, whenever the pod starts
         ("digits-20261123", "20261123T210705Z"),  # a date in a name is no slot
         ("digits-29924460-manual", "20261123T210705Z"),
+        ("digits-manual-20261123t080000z", "20261123T080000Z"),  # every part of it has the same
     ],
 )
 def test_a_run_without_a_version_is_named_after_its_slot_or_its_start(job: str | None, version: str) -> None:
@@ -40,6 +41,9 @@ def test_the_slot_is_that_of_kubernetes() -> None:
         ({"PIPELINE_PARAMETERS": "{"}, "PIPELINE_PARAMETERS is not JSON"),
         ({"PIPELINE_PARAMETERS": "[1]"}, "a JSON object"),
         ({"PIPELINE_VERSION": "a/b"}, "cannot be a version"),
+        ({"PIPELINE_COUNT": "3"}, "JOB_COMPLETION_INDEX is not set"),
+        ({"PIPELINE_COUNT": "many", "JOB_COMPLETION_INDEX": "0", "JOB_UID": "a"}, "PIPELINE_COUNT is 'many'"),
+        ({"PIPELINE_COUNT": "3", "JOB_COMPLETION_INDEX": "0"}, "JOB_UID is not set"),
     ],
 )
 def test_wrong_settings_name_the_variable(tmp_path: Path, change: dict[str, str], words: str) -> None:
