@@ -55,7 +55,13 @@ def check(cluster: Cluster, planned: Sequence[Manifest], *, say: Say = print) ->
     """
     require_kinds(cluster, planned)
     refuse_foreign(cluster, planned)
-    for item in apply_all(cluster, planned, dry_run=True, say=say):
+    made = {item["metadata"]["name"] for item in planned if item["kind"] == "Namespace"}
+    absent = {name for name in made if cluster.find("Namespace", name) is None}
+    ready = [item for item in planned if item["metadata"].get("namespace") not in absent]
+    if len(ready) < len(planned):  # a dry run makes no namespace, and without it nothing inside is checked
+        places = ", ".join(sorted(absent))
+        say(f"{len(planned) - len(ready)} objects are not checked: namespace {places} is not there yet")
+    for item in apply_all(cluster, ready, dry_run=True, say=say):
         metadata = item["metadata"]
         place = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
         say(f"{item['kind']} {place}{metadata['name']}: accepted (server dry run)")
