@@ -237,6 +237,16 @@ PARTS: Mapping[str, Part] = {
         {"jobset": ""},
         files=GoFiles("jobset", "sigs.k8s.io/jobset", "config/components/crd/bases"),
     ),
+    # Only its CRDs, which the tests validate PodMonitors and ServiceMonitors against.
+    "prometheus-operator": Part(
+        "0.85.0",
+        {"prometheus-operator": ""},
+        files=GoFiles(
+            "prometheus-operator",
+            "github.com/prometheus-operator/prometheus-operator",
+            "example/prometheus-operator-crd",
+        ),
+    ),
     # KEDA and VPA are published as images only. They and their CRDs: only for `mlk8s up --with`.
     "keda": Part(
         "2.21.0",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from mlk8s.clients.cluster import Cluster
 from mlk8s.errors import Conflict, Forbidden, NotFound
 from mlk8s.operations.apply import owner
+from mlk8s.render import keda
+from mlk8s.render import vertical as vertical_api
 from mlk8s.render.common import MANAGED_BY, MANAGER, Manifest
 from mlk8s.spec.service import ModelService
 
@@ -31,30 +33,28 @@ def require_scalers(cluster: Cluster, spec: ModelService, namespace: str) -> Non
         return
     served: list[str] = ["HorizontalPodAutoscaler"]
     if autoscale is not None and autoscale.scaler == "keda":
-        _require_api(cluster, KEDA, "KEDA", "autoscale.scaler 'keda'", "keda")
+        _require_kind(cluster, f"{keda.API}/ScaledObject", "KEDA", "autoscale.scaler 'keda'", "keda")
         served.append("ScaledObject")
     elif autoscale is not None and any(
         item.declared and item.declared.kind == "external" for item in autoscale.followed
     ):
         _require_external_metrics(cluster)
     if vertical is not None:
-        _require_api(cluster, VPA, "VerticalPodAutoscaler", "vertical", "vpa")
+        _require_kind(cluster, f"{vertical_api.API}/VerticalPodAutoscaler", "VPA", "vertical", "vpa")
         served.append("VerticalPodAutoscaler")
     for kind in served:
         for item in cluster.list(kind, namespace):
             _refuse_rival(item, kind, spec.name, namespace)
 
 
-def _require_api(cluster: Cluster, path: str, what: str, field: str, part: str) -> None:
-    try:
-        cluster.raw("GET", path)
-    except NotFound:
+def _require_kind(cluster: Cluster, kind: str, what: str, field: str, part: str) -> None:
+    if not cluster.serves(kind):
         raise NotFound(
             f"the cluster has no {what}, which {field} needs",
             where=f"context {cluster.context!r}",
-            expected=f"{path} of the API",
+            expected=f"the kind {kind}",
             next_step=f"`mlk8s up --with {part}` for a local cluster, or its Helm chart for another",
-        ) from None
+        )
 
 
 def _require_external_metrics(cluster: Cluster) -> None:

@@ -13,10 +13,14 @@ from pods import create_pod, pod
 
 import mlk8s
 from mlk8s.errors import Conflict, NotFound
-from mlk8s.local import optional
+from mlk8s.local import optional, parts
 from mlk8s.local.handle import Local
+from mlk8s.local.platform_manifests import load_files
+from mlk8s.local.progress import open_progress
 from mlk8s.operations.connection import Kubernetes
 from mlk8s.operations.service import Service
+from mlk8s.render.facts import RenderFacts
+from mlk8s.render.monitors import pod_monitor, service_monitor
 from mlk8s.spec.resources import Resources
 from mlk8s.storage.models import upload_model
 
@@ -171,6 +175,23 @@ def test_a_second_autoscaler_of_the_same_pods_is_refused(
             k8s.deploy(spec)
     finally:
         k8s.cluster.delete("HorizontalPodAutoscaler", "rival")
+
+
+def test_monitors_are_what_the_prometheus_operator_takes(k8s: Kubernetes, spec: mlk8s.ModelService) -> None:
+    with open_progress() as progress:
+        folder = parts.ensure(["prometheus-operator"], progress=progress)["prometheus-operator"]
+    facts = RenderFacts(namespace=k8s.namespace)
+    for render in (pod_monitor, service_monitor):
+        manifest = render(spec, facts)
+        plural = f"{manifest['kind'].lower()}s"
+        (definition,) = load_files(folder, f"*_{plural}.yaml")
+        k8s.cluster.create(definition)
+        try:
+            kind = f"{manifest['apiVersion']}/{manifest['kind']}"
+            eventually(lambda kind=kind: k8s.cluster.serves(kind))
+            assert k8s.cluster.apply(manifest)["metadata"]["generation"] == 1
+        finally:
+            k8s.cluster.delete("CustomResourceDefinition", definition["metadata"]["name"])
 
 
 def test_what_the_cluster_lacks_is_named_with_the_way_to_get_it(

@@ -64,7 +64,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Releases]:
 
 def test_groups_name_every_part_once() -> None:
     optional = [part for parts in OPTIONAL.values() for part in parts]
-    tools = ["helm", "jobset"]  # for checks of what is rendered, in no cluster
+    tools = ["helm", "jobset", "prometheus-operator"]  # for checks of what is rendered, in no cluster
     assert sorted((*CORE, *PLATFORM, *LATER, *optional, *tools)) == sorted(PARTS)
 
 
@@ -97,6 +97,11 @@ def test_each_part_has_a_way_that_is_pinned(name: str) -> None:
         ("prometheus-adapter", "sigs.k8s.io/prometheus-adapter", "v0.12.0"),
         ("gateway-api", "sigs.k8s.io/gateway-api", "v1.6.3"),
         ("jobset", "sigs.k8s.io/jobset", "v0.10.1"),
+        ("keda", "github.com/kedacore/keda/v2", "v2.21.0"),
+        ("keda-crds", "github.com/kedacore/keda/v2", "v2.21.0"),
+        ("vpa", "k8s.io/autoscaler/vertical-pod-autoscaler", "v1.8.1"),
+        ("vpa-crds", "k8s.io/autoscaler/vertical-pod-autoscaler", "v1.8.1"),
+        ("prometheus-operator", "github.com/prometheus-operator/prometheus-operator", "v0.85.0"),
     ],
 )
 def test_built_and_downloaded_versions_are_the_same(name: str, module: str, version: str) -> None:
