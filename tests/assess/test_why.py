@@ -215,3 +215,63 @@ def test_the_whole_namespace_tells_each_cause_once() -> None:
     _, facts = why("selector", **(empty | {key: facts.found[key] for key in facts.found if facts.found[key]}))
     found = [item for item in everything(facts) if item.cause is not None]
     assert [item.id for item in found] == ["selector-mismatch"]
+
+
+def test_what_is_behind_a_service_and_an_autoscaler_is_told_once() -> None:
+    deployment = first("hpa-no-scrape", "Deployment")
+    deployment["spec"]["replicas"] = deployment["status"]["replicas"] = 0
+    deployment["status"] |= {"updatedReplicas": 0, "availableReplicas": 0, "readyReplicas": 0}
+    service = {
+        "metadata": {"name": "x", "namespace": deployment["metadata"]["namespace"]},
+        "spec": {"selector": {"app": "x"}, "ports": [{"port": 80}]},
+    }
+    empty: dict[str, list[Any]] = {key: [] for key in (
+        "StatefulSet", "DaemonSet", "CronJob", "Job", "PersistentVolumeClaim", "PodDisruptionBudget",
+        "Ingress", "HTTPRoute", "EndpointSlice", "Pod",
+    )}  # fmt: skip
+    _, facts = why("hpa-no-scrape", **empty, Deployment=[deployment], Service=[service])
+    found = {item.object.partition(" ")[0]: item.id for item in everything(facts) if item.cause is not None}
+    assert found == {"deployment": "scaled-to-zero"}
+    assert diagnose("HorizontalPodAutoscaler", "x", facts).id == "hpa-disabled"
+    assert diagnose("Service", "x", facts).id == "scaled-to-zero"
+
+
+def test_a_probe_that_has_not_answered_yet_is_a_start() -> None:
+    events = [
+        event for event in facts_of("liveness").events if event["reason"] not in ("Unhealthy", "Killing")
+    ]
+    pod = first("liveness", "Pod")
+    for status in pod["status"]["containerStatuses"]:
+        status |= {"ready": False, "started": False, "restartCount": 0, "lastState": {}}
+        status["state"] = {"running": {"startedAt": facts_of("liveness").now.isoformat()}}
+    for condition in pod["status"]["conditions"]:
+        condition["status"] = "False" if condition["type"] in ("Ready", "ContainersReady") else "True"
+    pod["spec"]["containers"][0]["startupProbe"] = {"httpGet": {"port": 8080}}
+    found = ask("liveness", Pod=[pod], Event=events, Node=[])
+    assert found.state == "starting"
+    assert found.summary.startswith("nothing is wrong so far")
+
+
+@pytest.mark.parametrize(
+    ("healthy", "policy", "state"),
+    [(0, "AlwaysAllow", "starting"), (0, "IfHealthyBudget", "broken"), (1, None, "broken")],
+)
+def test_a_budget_that_lets_unhealthy_pods_go_blocks_nothing(
+    healthy: int, policy: str | None, state: str
+) -> None:
+    budget = first("budget", "PodDisruptionBudget")
+    budget["status"] |= {"currentHealthy": healthy, "desiredHealthy": 1, "disruptionsAllowed": 0}
+    budget["spec"]["unhealthyPodEvictionPolicy"] = policy
+    assert ask("budget", PodDisruptionBudget=[budget]).state == state
+
+
+def test_a_namespace_that_is_just_being_deleted_is_no_fault() -> None:
+    facts = facts_of("selector")
+    namespace = copy.deepcopy(facts.one("Namespace", facts.namespace))
+    assert namespace is not None
+    ending = dict(namespace) | {"metadata": dict(namespace["metadata"])}
+    ending["metadata"]["deletionTimestamp"] = facts.now.isoformat()
+    nothing: dict[str, list[Any]] = {"PersistentVolumeClaim": [], "Job": [], "ConfigMap": []}
+    found = ask("selector", Namespace=[ending], **nothing)
+    assert (found.state, found.cause) == ("starting", None)
+    assert "is being deleted" in found.summary

@@ -101,8 +101,8 @@ def namespace(item: Object, facts: Facts) -> Answer:
             words.append(str(state.get("message", kind)))
     over = age(item["metadata"]["deletionTimestamp"], facts.now)
     words += _held_in(facts) if name == facts.namespace else []
-    if not words and over < _PATIENCE:
-        return Answer(f"it is being deleted, for {over:.0f} s", starting=True)
+    if not words and over < _NODE_PATIENCE:
+        return Answer(f"namespace {name} is being deleted, for {over:.0f} s", starting=True)
     cause = Cause(
         "namespace-terminating",
         f"namespace {name} is being deleted, for {over:.0f} s: {words[0] if words else 'its content ends'}",

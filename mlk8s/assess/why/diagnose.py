@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
-from mlk8s.assess.cause import Cause
+from mlk8s.assess.catalogue import FAMILY
 from mlk8s.assess.observed import Object, place, terminating
 from mlk8s.assess.why.batch import cron_job, job
 from mlk8s.assess.why.deletion import namespace
@@ -107,7 +107,7 @@ def diagnose(kind: str | None, name: str, facts: Facts) -> Diagnosis:
 
 
 def everything(facts: Facts) -> list[Diagnosis]:
-    """Return what is wrong in the namespace: one diagnosis for each cause, workloads before what needs them.
+    """Return how everything in the namespace is; of objects with one broken place only the first is told.
 
     Raises:
         Wanted: facts that nobody has looked up yet.
@@ -115,14 +115,14 @@ def everything(facts: Facts) -> list[Diagnosis]:
     facts.want(*NAMED, "Event")
     gone = _ending_namespace(facts)
     found: list[Diagnosis] = []
-    told: set[tuple[str, str]] = set()
+    told: set[str] = set()
     for item in _roots(facts):
         diagnosis = Diagnosis.make(place(item), _answer(item, facts, gone))
         cause = diagnosis.cause
-        if cause is not None and (cause.id, cause.where) in told:
+        if cause is not None and cause.where in told:
             continue
         if cause is not None:
-            told.add((cause.id, cause.where))
+            told.add(cause.where)
         found.append(diagnosis)
     return found
 
@@ -135,16 +135,13 @@ def _roots(facts: Facts) -> Iterator[Object]:
                 yield dict(item) | {"kind": kind}
 
 
-def _answer(item: Object, facts: Facts, gone: Cause | None) -> Answer:
+def _answer(item: Object, facts: Facts, gone: Answer | None) -> Answer:
     answer = RULES[str(item["kind"])](item, facts)
-    if gone is not None and (
-        answer.cause is None or not answer.cause.certain or answer.cause.id == "refused"
-    ):
-        return Answer(gone.message, gone)
-    return answer
+    held = answer.cause is not None and FAMILY[answer.cause.id] == "Deletion"
+    return answer if gone is None or held else gone
 
 
-def _first_broken(items: Sequence[Object], facts: Facts, gone: Cause | None) -> Diagnosis:
+def _first_broken(items: Sequence[Object], facts: Facts, gone: Answer | None) -> Diagnosis:
     """Return the first of several objects of one name that is broken, else how all of them are."""
     found = [Diagnosis.make(place(item), _answer(item, facts, gone)) for item in items]
     for diagnosis in found:
@@ -163,9 +160,9 @@ def _one(kind: str, name: str, facts: Facts) -> Object | None:
     return dict(found) | {"kind": kind} if found is not None else None
 
 
-def _ending_namespace(facts: Facts) -> Cause | None:
+def _ending_namespace(facts: Facts) -> Answer | None:
     item = facts.one("Namespace", facts.namespace)
-    return namespace(item, facts).cause if item is not None and terminating(item) else None
+    return namespace(item, facts) if item is not None and terminating(item) else None
 
 
 def _near(name: str, names: Sequence[str]) -> list[str]:

@@ -36,6 +36,9 @@ def budget(item: Object, facts: Facts) -> Answer:
     expected, desired = int(status.get("expectedPods", 0)), int(status.get("desiredHealthy", 0))
     if allowed > 0 or expected == 0:
         return Answer(f"{allowed} of {expected} pods may go" if expected else "it selects no pods")
+    always = spec.get("unhealthyPodEvictionPolicy") == "AlwaysAllow"
+    if healthy == 0 and (always or desired == 0):
+        return Answer(f"0 of {expected} pods are healthy, and those may go", starting=True)
     pods = [p for p in pods_of(item, facts) if not is_true(p, "Ready") and not terminating(p)]
     inner = of_pods(pods, facts)
     bound = (

@@ -43,7 +43,8 @@ def autoscaler(item: Object, facts: Facts) -> Answer:
         return _broken("hpa-no-target", f"it cannot scale {kind} {name}: {able.get('message')}", item,
                        "correct spec.scaleTargetRef: it names nothing that can be scaled", able)  # fmt: skip
     if target is not None and int(target["spec"].get("replicas", 1)) == 0:
-        return _broken("hpa-disabled", f"{kind} {name} has 0 replicas, which turns the autoscaler off", item,
+        words = f"{kind} {name} has 0 replicas, which turns the autoscaler off"
+        return _broken("hpa-disabled", words, dict(target) | {"kind": kind},
                        f"`kubectl scale {kind.lower()} {name} --replicas=1`", active)  # fmt: skip
     if active.get("status") == "False":
         return _inactive(item, target, active, facts)

@@ -66,8 +66,12 @@ def _selected(item: Object, selector: dict[str, str], pods: Sequence[Object], fa
         for found in deployments:
             if int(found["spec"].get("replicas", 1)) == 0:
                 name = found["metadata"]["name"]
-                return Cause("scaled-to-zero", f"Deployment {name} behind it has 0 replicas", place(item),
-                             f"`kubectl scale deployment {name} --replicas=1`")  # fmt: skip
+                return Cause(
+                    "scaled-to-zero",
+                    f"Deployment {name} behind it has 0 replicas",
+                    place(dict(found) | {"kind": "Deployment"}),
+                    f"`kubectl scale deployment {name} --replicas=1`",
+                )
         if deployments:  # its pods are refused: the Deployment knows why
             inner = deployment(deployments[0], facts).cause
             if inner is not None:

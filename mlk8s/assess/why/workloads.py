@@ -9,6 +9,7 @@ from mlk8s.assess.selectors import matches
 from mlk8s.assess.why.deletion import held
 from mlk8s.assess.why.facts import Answer, Facts
 from mlk8s.assess.why.pods import detailed, of_pods, pod_at
+from mlk8s.assess.why.probes import NO_WORDS
 from mlk8s.assess.why.refusals import refusal
 from mlk8s.assess.why.selecting import unmatched
 from mlk8s.assess.workload import WorkloadFacts, assess_workload
@@ -85,6 +86,8 @@ def _answer(summary: str, cause: Cause, better: Cause | None, pods: list[Object]
     """Return the rollout's cause in detail; where it is only a suspicion, the pods' own certain one."""
     if not cause.certain and better is not None:
         return Answer(summary, better)
+    if NO_WORDS in cause.message:
+        return Answer(summary, starting=True)
     return Answer(summary, detailed(cause, pod_at(cause, pods), facts))
 
 
