@@ -247,7 +247,9 @@ def test_a_probe_that_has_not_answered_yet_is_a_start() -> None:
     for condition in pod["status"]["conditions"]:
         condition["status"] = "False" if condition["type"] in ("Ready", "ContainersReady") else "True"
     pod["spec"]["containers"][0]["startupProbe"] = {"httpGet": {"port": 8080}}
-    found = ask("liveness", Pod=[pod], Event=events, Node=[])
+    deployment = first("liveness", "Deployment")
+    deployment["status"] |= {"availableReplicas": 0, "readyReplicas": 0}
+    found = ask("liveness", Deployment=[deployment], Pod=[pod], Event=events, Node=[])
     assert found.state == "starting"
     assert found.summary.startswith("nothing is wrong so far")
 
