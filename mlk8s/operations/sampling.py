@@ -18,6 +18,7 @@ from mlk8s.clients.clock import Clock
 from mlk8s.clients.cluster import Cluster, event_time
 from mlk8s.clients.prometheus import Prometheus
 from mlk8s.errors import Mlk8sError
+from mlk8s.render.keda import HPA_PREFIX
 
 FILE = "cluster.jsonl"
 _EVENTS_EACH = 5
@@ -94,7 +95,8 @@ class Sampler:
 
     def _kubernetes(self) -> dict[str, Any]:
         cluster, namespace, name = self._cluster, self._namespace, self._name
-        hpa = cluster.find("HorizontalPodAutoscaler", name, namespace)
+        kind = "HorizontalPodAutoscaler"
+        hpa = cluster.find(kind, name, namespace) or cluster.find(kind, HPA_PREFIX + name, namespace)
         seen: dict[str, Any] = {
             "deployment": deployment_facts(cluster.get("Deployment", name, namespace)),
             "hpa": hpa_facts(hpa) if hpa else None,

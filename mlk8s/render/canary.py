@@ -116,6 +116,7 @@ def canary_spec(stable: ModelService, canary: Canary) -> ModelService:
         digest=canary.digest,
         replicas=canary.replicas,
         autoscale=None,
+        vertical=None,
         service_type=ServiceType(),
     )
     return spec

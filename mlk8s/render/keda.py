@@ -13,6 +13,9 @@ from mlk8s.spec.metric import Follow
 from mlk8s.spec.service import ModelService
 
 API = "keda.sh/v1alpha1"
+HPA_PREFIX = "keda-hpa-"
+"""What KEDA puts before a ScaledObject's name for its HPA."""
+
 _COOLDOWN = 300.0
 _POLLING = 5.0
 

@@ -47,3 +47,18 @@ def check_demand(autoscale: Autoscale | None, *, ingress: bool) -> None:
             "autoscale.min is 0, and without an Ingress no metric tells of demand while there are no pods; "
             "expected a route without gateway, an external metric, or min 1"
         )
+
+
+def check_colours(autoscale: Autoscale | None, vertical: Vertical | None, strategy: str) -> None:
+    """Refuse blue/green with an autoscaler that would stay with one colour when requests go to the other.
+
+    Raises:
+        ValueError: names the autoscaler.
+    """
+    keda = autoscale is not None and autoscale.scaler == "keda"
+    if strategy == "BlueGreen" and (keda or vertical is not None):
+        name = "autoscale.scaler 'keda'" if keda else "vertical"
+        raise ValueError(
+            f"strategy is 'BlueGreen', and {name} would stay with one colour; expected scaler='hpa' and no "
+            "vertical, or another strategy"
+        )

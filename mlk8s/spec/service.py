@@ -13,7 +13,7 @@ from mlk8s.spec.fields import Image, Labels, Name, Namespace, Seconds
 from mlk8s.spec.placement import check_placement
 from mlk8s.spec.pods import check_pods
 from mlk8s.spec.resources import Gpu, Resources
-from mlk8s.spec.rivals import check_demand, check_rivals
+from mlk8s.spec.rivals import check_colours, check_demand, check_rivals
 from mlk8s.spec.route import Route, ServiceType, as_service_type
 from mlk8s.spec.scheduling import Scheduling
 from mlk8s.spec.strategy import IntOrPercent, Strategy, check_strategy
@@ -55,8 +55,8 @@ class ModelService(Configuration):
         startup_timeout: seconds a pod may take to load its model.
         request_timeout: seconds of the longest request; the pod drains that long before it ends.
         max_in_flight: requests a pod holds before it answers 503 with Retry-After.
-        strategy: how pods are replaced. `RollingUpdate` goes pod by pod; `Recreate` ends all old pods first, so
-            that requests are lost meanwhile, and needs no room for two versions; `BlueGreen` starts the new
+        strategy: how pods are replaced. `RollingUpdate` goes pod by pod; `Recreate` ends all old pods first,
+            so that requests are lost meanwhile, and needs no room for two versions; `BlueGreen` starts the new
             version beside the old one and switches all requests at once, when asked to.
         max_surge, max_unavailable: pods above, and below, the wanted number during a rolling update: a number
             or a share such as '25%'; 1 and 0 by default.
@@ -105,6 +105,7 @@ class ModelService(Configuration):
     @model_validator(mode="after")
     def _autoscalers_agree(self) -> ModelService:
         check_rivals(self.autoscale, self.vertical, self.replicas)
+        check_colours(self.autoscale, self.vertical, self.strategy)
         check_demand(self.autoscale, ingress=self.route is not None and self.route.gateway is None)
         return self
 
@@ -112,7 +113,8 @@ class ModelService(Configuration):
     def _model_is_certain(self) -> ModelService:
         if scheme(self.model) == "file" and self.image is None:
             raise ValueError(
-                f"model {self.model} is in an image; expected `image` to name it (`mlk8s image build --model`)"
+                f"model {self.model} is in an image; expected `image` to name it "
+                "(`mlk8s image build --model` makes one)"
             )
         if scheme(self.model) == "pvc" and self.digest is None:
             raise ValueError(digest_needed(self.model))

@@ -79,6 +79,8 @@ def test_a_wrong_value_is_named_with_its_place(make: Any, words: str) -> None:
             "there may be only 1",
         ),
         ({"autoscale": Autoscale(max=3, target=4), "replicas": 2}, "would fight over one field"),
+        ({"vertical": Vertical(), "strategy": "BlueGreen"}, "would stay with one colour"),
+        ({"autoscale": keda(target=4), "strategy": "BlueGreen"}, "would stay with one colour"),
         ({"autoscale": keda(target=4), "route": None}, "without an Ingress no metric tells of demand"),
         ({"autoscale": keda(target=4), "route": Route(gateway="a/b")}, "expected a route without gateway"),
     ],
