@@ -56,8 +56,8 @@ class ModelService(Configuration):
         request_timeout: seconds of the longest request; the pod drains that long before it ends.
         max_in_flight: requests a pod holds before it answers 503 with Retry-After.
         strategy: how pods are replaced. `RollingUpdate` goes pod by pod; `Recreate` ends all old pods first,
-            so that requests are lost meanwhile, and needs no room for two versions; `BlueGreen` starts the new
-            version beside the old one and switches all requests at once, when asked to.
+            so that requests are lost meanwhile, and needs no room for two versions; `BlueGreen` starts the
+            new version beside the old one and switches all requests at once, when asked to.
         max_surge, max_unavailable: pods above, and below, the wanted number during a rolling update: a number
             or a share such as '25%'; 1 and 0 by default.
         retain: seconds that the old colour stays after a blue/green switch; 300 by default.
