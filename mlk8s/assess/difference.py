@@ -12,8 +12,8 @@ Manifest = dict[str, Any]
 
 _SERVERS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
 """Metadata that the API server writes."""
-_COPIES = ("kubectl.kubernetes.io/last-applied-configuration",)
-"""Annotations that hold the whole object once more, its secrets included."""
+_NOTES = ("kubectl.kubernetes.io/last-applied-configuration", "kubernetes.io/change-cause")
+"""Annotations about an apply: the whole object once more, its secrets included, and why it was made."""
 _MASK = "***"
 
 
@@ -59,7 +59,7 @@ def _plain(item: Manifest | None) -> Manifest:
         return {}
     metadata = {key: value for key, value in item.get("metadata", {}).items() if key not in _SERVERS}
     annotations = {
-        key: value for key, value in (metadata.get("annotations") or {}).items() if key not in _COPIES
+        key: value for key, value in (metadata.get("annotations") or {}).items() if key not in _NOTES
     }
     metadata.pop("annotations", None)
     if annotations:

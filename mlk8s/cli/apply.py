@@ -57,6 +57,7 @@ def apply(
         done = apply_manifests(
             k8s.cluster, bodies, dry_run=dry_run is DryRun.SERVER, take_over=take_over, say=say
         )
+    say(f"{len(done)} objects, {k8s.cluster.transport.sent} requests")
     note = " (server dry run)" if dry_run is DryRun.SERVER else ""
     show(
         [asdict(item) for item in done],

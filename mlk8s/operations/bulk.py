@@ -9,8 +9,9 @@ from itertools import groupby
 from typing import Any
 
 from mlk8s.clients.cluster import FIELD_MANAGER, Cluster
-from mlk8s.errors import Conflict, Mlk8sError, UsageError, WaitTimeout
+from mlk8s.errors import Conflict, Mlk8sError, NotFound, UsageError, WaitTimeout
 from mlk8s.operations.apply import owner
+from mlk8s.operations.objects import require_kinds
 from mlk8s.operations.parallel import in_parallel
 from mlk8s.render.bundle import ORDER, apply_order
 from mlk8s.render.common import Manifest
@@ -57,6 +58,7 @@ def apply_manifests(
     _require_names(ordered)
     made = {_kind_of_crd(item) for item in ordered if item["kind"] == _CRD}
     known = [item for item in ordered if _key(item)[0] not in made]
+    _require_kinds(cluster, known)
     live = _live(cluster, known)
     if not take_over:
         _refuse(cluster, known, live)
@@ -134,6 +136,24 @@ def _require_names(manifests: Iterable[Manifest]) -> None:
         seen.add(_key(item))
 
 
+def _require_kinds(cluster: Cluster, manifests: Iterable[Manifest]) -> None:
+    """Check that the cluster serves every kind.
+
+    Raises:
+        NotFound: names the kind; nothing was written.
+    """
+    for kind in sorted({_key(item)[0] for item in manifests}):
+        if not cluster.serves(kind):
+            version, _, word = kind.rpartition("/")
+            require_kinds(cluster, [item for item in manifests if _key(item)[0] == kind])
+            raise NotFound(
+                f"the cluster has no kind {word} in {version}",
+                where=f"context {cluster.context!r}",
+                expected="a kind that it has; nothing was written",
+                next_step="`mlk8s lint` names the nearest right one",
+            )
+
+
 def _live(cluster: Cluster, manifests: Sequence[Manifest]) -> dict[tuple[str, str, str], Manifest]:
     """Return the metadata of those objects that are there: one request for each kind and namespace.
 
@@ -178,7 +198,9 @@ def _refuse(
         if there is None or (item["kind"], item["metadata"]["name"]) in _SHARED:
             continue
         managers = {entry.get("manager") for entry in there["metadata"].get("managedFields") or ()}
-        if FIELD_MANAGER not in managers:
+        # Of an object without a field of its own, such as a bare ServiceAccount, nothing is overwritten.
+        bare = not managers and not there["metadata"].get("ownerReferences")
+        if FIELD_MANAGER not in managers and not bare:
             raise Conflict(
                 f"{_title(item)} is there already and belongs to {owner(there)}",
                 where=f"context {cluster.context!r}",
