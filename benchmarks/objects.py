@@ -46,8 +46,8 @@ PORT = 18420
 MODULE = ROOT / "benchmarks" / "go" / "kube-score"
 KUBE_SCORE = "github.com/zegl/kube-score"
 WAIVED = {
-    "container-image-pull-policy": "the tags are digests of what they hold, so a node's copy is the right one; with "
-    "Always each start would need the registry",
+    "container-image-pull-policy": "the tags are digests of what they hold, so a node's copy is the right one; "
+    "with Always each start would need the registry",
 }
 """kube-score's checks that are not met on purpose, with the reason."""
 FACTS = RenderFacts(
@@ -258,11 +258,8 @@ def report(rows: list[Row]) -> None:
         print(f"{row.what:{width}}  {asked:>8}  {measured:>10}  {'yes' if row.met else 'NO':3}  {row.note}")
     now = datetime.now(UTC)
     versions = {"kubectl": kubectl().parent.name, "kube-score": version_of(KUBE_SCORE)}
-    facts: dict[str, Any] = {
-        "date": now.isoformat(timespec="seconds"),
-        "machine": machine_facts(),
-        "versions": versions,
-    }
+    facts: dict[str, Any] = {"date": now.isoformat(timespec="seconds"), "machine": machine_facts()}
+    facts["versions"] = versions
     facts["rows"] = [asdict(row) | {"met": row.met} for row in rows]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"objects-{now:%Y-%m-%d}.json").write_text(json.dumps(facts, indent=1) + "\n")
