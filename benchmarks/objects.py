@@ -46,7 +46,7 @@ PORT = 18420
 MODULE = ROOT / "benchmarks" / "go" / "kube-score"
 KUBE_SCORE = "github.com/zegl/kube-score"
 WAIVED = {
-    "container-image-pull-policy": "the tags are digests of what they hold, so a node's copy is the right one; "
+    "container-image-pull-policy": "the tags are digests of what they hold, so a copy on the node is right; "
     "with Always each start would need the registry",
 }
 """kube-score's checks that are not met on purpose, with the reason."""
@@ -209,7 +209,7 @@ def applied(name: str | None, repeat: int) -> list[Row]:
 
 
 def timed_apply(tool: str, kubeconfig: Path, folder: Path) -> tuple[float, int]:
-    """Return the seconds of one apply as a process, and its requests: counted by the transport, or from -v=6."""
+    """Return the seconds of one apply as a process, and its requests: the transport's count, or -v=6's."""
     environment = os.environ | {"KUBECONFIG": str(kubeconfig)}
     environment.pop("MLK8S_CLUSTER", None)
     mlk8s = Path(sys.executable).with_name("mlk8s")
