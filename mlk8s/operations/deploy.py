@@ -13,6 +13,7 @@ from mlk8s.errors import Forbidden, NotFound
 from mlk8s.operations import bluegreen_state, canary_state
 from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.claims import remove_claims, require_claims, taken
+from mlk8s.operations.dra import require_dra
 from mlk8s.operations.entry import wait_for_entry
 from mlk8s.operations.facts import facts_for, render_facts
 from mlk8s.operations.model import with_digest
@@ -127,6 +128,7 @@ def deploy(
         refuse_paused(live, wait=wait, say=say)
     source = model_source(spec)
     require_claims(cluster, namespace, [*source.claims, *taken(spec.volumes)])
+    require_dra(cluster, spec.gpu)
     if source.s3 and require_storage_secret(cluster, namespace, spec.storage_secret):
         say(f"{spec.name}: storage credentials copied into namespace {namespace}")
     spec = _keep_digest(with_digest(cluster, platform, spec, namespace, say), live)
@@ -210,6 +212,8 @@ def delete(cluster: Cluster, name: str, namespace: str, *, data: bool = False, s
             continue  # who may not read this kind has made none
         for item in found:
             gone += cluster.delete(kind, item["metadata"]["name"], namespace)
+    for item in _templates(cluster, namespace, labels):
+        gone += cluster.delete("ResourceClaimTemplate", item["metadata"]["name"], namespace)
     gone += remove_claims(cluster, namespace, labels, data=data, say=say)
     if not gone:
         raise NotFound(
@@ -282,3 +286,11 @@ def prune_configs(cluster: Cluster, service: str, instance: str, namespace: str)
     for item in cluster.list("ConfigMap", namespace, labels=labels):
         if item["metadata"]["name"] not in kept:
             cluster.delete("ConfigMap", item["metadata"]["name"], namespace)
+
+
+def _templates(cluster: Cluster, namespace: str, labels: str) -> list[Manifest]:
+    """Return the ResourceClaimTemplates with some labels; none where the cluster has no such kind."""
+    try:
+        return cluster.list("ResourceClaimTemplate", namespace, labels=labels)
+    except (NotFound, Forbidden):
+        return []

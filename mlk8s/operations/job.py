@@ -17,6 +17,7 @@ from mlk8s.errors import RolloutFailed, WaitTimeout
 from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.batch import require_queue
 from mlk8s.operations.claims import require_claims, taken
+from mlk8s.operations.dra import require_dra
 from mlk8s.operations.facts import render_facts
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
 from mlk8s.operations.secrets import require_secrets
@@ -92,6 +93,7 @@ def run_job(
     )
     require_secrets(cluster, namespace, spec)
     require_claims(cluster, namespace, [*job_sources(spec).claims, *taken(spec.volumes)])
+    require_dra(cluster, spec.gpu)
     if job_sources(spec).s3 and require_storage_secret(cluster, namespace, spec.storage_secret):
         say(f"{spec.name}: storage credentials copied into namespace {namespace}")
     limit = timeout if timeout is not None else spec.active_deadline + SLACK

@@ -17,6 +17,7 @@ from mlk8s.render.common import (
 )
 from mlk8s.render.configuration import environment, file_mounts, file_volumes, secrets_annotation
 from mlk8s.render.container import container, container_volumes, probe, sidecar
+from mlk8s.render.dra import pod_claims
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.pod import (
     MOVABLE,
@@ -154,6 +155,7 @@ def _pod(spec: ModelService, facts: RenderFacts, identity: Identity, config: str
         "securityContext": pod_security(),
         "terminationGracePeriodSeconds": PRE_STOP + ceil(spec.request_timeout) + _SLACK,
         **scheduling(spec.scheduling, identity.selector, gpu=spec.gpu, revision="pod-template-hash"),
+        **pod_claims(spec.gpu, identity.instance),
         "initContainers": [
             *(container(item) for item in spec.init),
             *(sidecar(item) for item in spec.sidecars),

@@ -19,6 +19,7 @@ from mlk8s.render.common import (
     needed,
 )
 from mlk8s.render.configuration import environment, file_data, file_mounts, secret_volumes
+from mlk8s.render.dra import claim_templates, pod_claims
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.network import network_policy, way_to
 from mlk8s.render.pod import (
@@ -153,7 +154,13 @@ def _around(spec: FeatureJob, facts: RenderFacts, source: str) -> list[Manifest]
         storage_endpoint=_endpoint(spec, facts),
         egress=[way_to(host, facts) for host in dict.fromkeys(job_sources(spec).hosts)],
     )
-    return [account, config, policy, *claims(spec.volumes, _account(spec), facts.namespace, labels)]
+    return [
+        account,
+        config,
+        policy,
+        *claims(spec.volumes, _account(spec), facts.namespace, labels),
+        *claim_templates(spec.gpu, _account(spec), facts.namespace, labels),
+    ]
 
 
 def _account(spec: FeatureJob) -> str:
@@ -225,6 +232,7 @@ def _pod(spec: FeatureJob, facts: RenderFacts, source: str) -> Manifest:
         "securityContext": pod_security(),
         "terminationGracePeriodSeconds": 30,
         **scheduling(spec.scheduling, job_selector(spec.name), gpu=spec.gpu, soft_spread=False),
+        **pod_claims(spec.gpu, _account(spec)),
         "containers": [_container(spec, facts)],
         "volumes": [
             config,

@@ -48,9 +48,12 @@ def resources(spec: Resources, gpu: Gpu | None = None) -> Manifest:
     limits = {"memory": spec.memory_limit or spec.memory, "ephemeral-storage": spec.ephemeral_storage}
     if spec.cpu_limit is not None:
         limits["cpu"] = spec.cpu_limit
-    if gpu is not None:
+    if gpu is not None and not gpu.dra:
         requests[gpu.resource] = limits[gpu.resource] = str(gpu.count)
-    return {"requests": requests, "limits": limits}
+    found: Manifest = {"requests": requests, "limits": limits}
+    if gpu is not None and gpu.dra:
+        found["claims"] = [{"name": "gpu"}]
+    return found
 
 
 def credentials_volume(secret: str) -> Manifest:

@@ -7,6 +7,7 @@ from mlk8s.render.common import COMPONENT, NAME, Identity, Manifest, Track, serv
 from mlk8s.render.configuration import config_maps
 from mlk8s.render.container import container_configs
 from mlk8s.render.deployment import config_map, deployment, model_source, service_account, storage_endpoint
+from mlk8s.render.dra import claim_templates
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.gateway import http_route
 from mlk8s.render.keda import scaled_object
@@ -63,6 +64,7 @@ def render_workload(
         config,
         *config_maps(spec, SERVER, identity.instance, facts.namespace, labels),
         *container_configs((*spec.init, *spec.sidecars), identity.instance, facts.namespace, labels),
+        *claim_templates(spec.gpu, identity.instance, facts.namespace, labels),
         cluster_service(spec, facts, identity),
         disruption_budget(spec, facts, identity),
         deployment(spec, facts, identity, config, replicas),

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mlk8s.spec.base import Spec
 from mlk8s.spec.fields import _LABEL_KEY, Labels, Quantity, parse_quantity
+from mlk8s.spec.volume import ObjectName
 
 
 def _resource_name(value: str) -> str:
@@ -55,12 +56,37 @@ class Gpu(Spec):
         resource: the name the device plugin advertises.
         node_selector: labels of the nodes that have them.
         tolerate: tolerate the taint of the resource's name that GPU nodes usually carry.
+        dra: ask by Dynamic Resource Allocation (resource.k8s.io/v1) instead: a ResourceClaimTemplate, and no
+            extended resource.
+        device_class: the DeviceClass then asked for, gpu.nvidia.com unless said otherwise; implies `dra`.
+        selectors: CEL expressions that a device must fulfil, such as
+            `device.attributes["gpu.nvidia.com"].productName.matches("H100")`; with `dra` only.
     """
 
     count: Annotated[int, Field(ge=1, le=64, strict=True)] = 1
     resource: Annotated[str, AfterValidator(_resource_name)] = "nvidia.com/gpu"
     node_selector: Labels = {"nvidia.com/gpu.present": "true"}
     tolerate: bool = True
+    dra: bool = False
+    device_class: ObjectName | None = None
+    selectors: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=10_240)], ...], Field(max_length=32)
+    ] = ()
 
     def __init__(self, count: int = 1, **values: Any) -> None:
+        if values.get("device_class") is not None and "dra" not in values:
+            values["dra"] = True
+        if values.get("dra") is True:
+            values = {"device_class": "gpu.nvidia.com", "node_selector": {}, **values}
         super().__init__(count=count, **values)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Gpu:
+        if not self.dra and (self.device_class is not None or self.selectors):
+            raise ValueError("device_class and selectors are for dra=True; expected one form of asking")
+        if self.dra and "resource" in self.model_fields_set and self.resource != "nvidia.com/gpu":
+            raise ValueError(
+                f"resource {self.resource!r} is an extended resource, and dra asks for a device class; "
+                "expected one form of asking"
+            )
+        return self
