@@ -45,6 +45,9 @@ def delete(
             metavar="NAME|KIND/NAME", help="A model service, or another declared object: StatefulSet/vectors."
         ),
     ],
+    data: Annotated[
+        bool, typer.Option("--data", help="Also delete the claims that a model service retains.")
+    ] = False,
     context: Context = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
@@ -59,7 +62,7 @@ def delete(
         if slash:
             k8s.remove(kind, bare, say=say)
         else:
-            k8s.service(name).delete(say=say)
+            k8s.service(name).delete(data=data, say=say)
 
 
 def services(

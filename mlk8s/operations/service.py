@@ -315,11 +315,11 @@ class Service:
 
         return BlueGreenHandle(self)
 
-    def delete(self, *, say: Say | None = None) -> None:
-        """Delete every object of this service, a canary included."""
+    def delete(self, *, data: bool = False, say: Say | None = None) -> None:
+        """Delete every object of this service, a canary included; `data` also the claims that it retains."""
         from mlk8s.operations.deploy import delete
 
-        delete(self.cluster, self.name, self.namespace, say=say or print)
+        delete(self.cluster, self.name, self.namespace, data=data, say=say or print)
 
 
 class CanaryHandle:

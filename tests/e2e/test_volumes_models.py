@@ -314,6 +314,11 @@ def test_data_stays_unless_its_spec_lets_it_go(k8s: Kubernetes, model: ModelRef)
         time.sleep(0.2)
     kept = k8s.cluster.get("PersistentVolumeClaim", "cached-kept")
     assert kept["status"]["phase"] == "Bound"
+    service.delete(data=True)
+    deadline = time.monotonic() + 30
+    while k8s.cluster.find("PersistentVolumeClaim", "cached-kept") is not None:
+        assert time.monotonic() < deadline, "the claim that was asked to go is still there"
+        time.sleep(0.2)
     with pytest.raises(UsageError, match="which is there already"):
         k8s.apply(mlk8s.Volume(name="again", claim="weights"))
 
