@@ -10,7 +10,7 @@ from mlk8s.assess.bluegreen import BlueGreenRecord, Phase, retained
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.clients.traffic import find_controller, way_in
-from mlk8s.errors import Conflict, NotFound, UsageError
+from mlk8s.errors import Conflict, NotFound, RolloutFailed, UsageError, WaitTimeout
 from mlk8s.operations import bluegreen_state, canary_state
 from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.deploy import CHANGE_CAUSE, prune_configs, restart_stuck
@@ -170,11 +170,15 @@ class BlueGreenWork:
         Raises:
             RolloutFailed, WaitTimeout: they are not, with the cause where there is one.
         """
-        undo = f"`mlk8s bluegreen finish {self.name}` removes it; {self.live} has all requests"
-        verdict = wait_rollout(
-            self.cluster, self._instance(colour), self.namespace,
-            timeout=timeout, say=self.say, undo=undo, check=self.lease.check,
-        )  # fmt: skip
+        undo = f"`mlk8s bluegreen finish {self.name}` removes it"
+        try:
+            verdict = wait_rollout(
+                self.cluster, self._instance(colour), self.namespace,
+                timeout=timeout, say=self.say, undo=undo, check=self.lease.check,
+            )  # fmt: skip
+        except (RolloutFailed, WaitTimeout) as error:
+            error.what += f"\n  {self.live}, with {self.spec.model}, has all requests; {undo}"
+            raise
         prune_configs(self.cluster, self.name, self._instance(colour), self.namespace)
         return verdict.ready
 
@@ -191,6 +195,10 @@ class BlueGreenWork:
             return
         refuse_foreign(self.cluster, [rule])
         self.cluster.apply(rule)
+        wait_for_entry(
+            spec, self.facts, say=self.say, version=model_version(spec.model),
+            headers={PREVIEW_HEADER: "always"},
+        )  # fmt: skip
         self.say(f"{self.name}: preview of {idle}: with `{PREVIEW_HEADER}: always`, or inside at {inside}")
 
     def move(self, target: Colour, timeout: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from mlk8s.assess.certificate import certificate_names, covers
@@ -21,7 +21,14 @@ _TIMEOUT = 20.0  # seconds that a controller may take to see ready pods
 READY = "/v2/health/ready"
 
 
-def wait_for_entry(spec: ModelService, facts: RenderFacts, *, say: Say, version: str | None = None) -> None:
+def wait_for_entry(
+    spec: ModelService,
+    facts: RenderFacts,
+    *,
+    say: Say,
+    version: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> None:
     """Ask for the service's readiness through the Ingress until it answers.
 
     Does nothing without a route or a known address of the Ingress, and only says so where nothing listens at
@@ -30,6 +37,7 @@ def wait_for_entry(spec: ModelService, facts: RenderFacts, *, say: Say, version:
     Args:
         version: model version that is waited for; None takes any. That another one answers is only said: the
             same requests may be led elsewhere for a while.
+        headers: further request headers, such as those that lead to a preview.
 
     Raises:
         RolloutFailed: the Ingress is reached, but does not lead to the ready pods.
@@ -42,7 +50,7 @@ def wait_for_entry(spec: ModelService, facts: RenderFacts, *, say: Say, version:
     end = time.monotonic() + _TIMEOUT
     while True:
         try:
-            status, answered, shown = ask(probe, host)
+            status, answered, shown = ask(probe, host, headers)
         except (OSError, http.client.HTTPException) as error:
             say(f"{spec.name}: {url} is not reachable from here ({error}); the pods are ready")
             return
@@ -91,7 +99,9 @@ def _wrong_certificate(route: Route, shown: bytes) -> str | None:
     return f"a certificate for {', '.join(names) or 'nobody'}, not for {route.host}"
 
 
-def ask(url: str, host: str | None) -> tuple[int, str | None, bytes]:
+def ask(
+    url: str, host: str | None, headers: Mapping[str, str] | None = None
+) -> tuple[int, str | None, bytes]:
     """Return the HTTP status, the model version that answered, and the certificate that was shown."""
     parts = urlsplit(url)
     address = parts.hostname or ""
@@ -101,7 +111,7 @@ def ask(url: str, host: str | None) -> tuple[int, str | None, bytes]:
     else:
         connection = http.client.HTTPConnection(address, parts.port, timeout=3.0)
     try:
-        connection.request("GET", parts.path, headers={"Host": host} if host else {})
+        connection.request("GET", parts.path, headers={**(headers or {}), **({"Host": host} if host else {})})
         response = connection.getresponse()
         shown = connection.certificate if isinstance(connection, Looking) else b""
         return response.status, response.headers.get("X-Model-Version"), shown
