@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.kinds import BUILT_IN
-from mlk8s.clients.streams import readable
+from mlk8s.clients.streams import hang_up, readable
 from mlk8s.errors import ClusterError, Mlk8sError, UsageError
 
 _DATA, _ERROR = 0, 1
@@ -176,12 +176,15 @@ class PortForward:
 
 def _shut(end: Any) -> None:
     """Close a socket or WebSocket so that whoever waits on it goes on."""
+    from websocket import WebSocketException
+
     try:
         if isinstance(end, socket.socket):
             end.shutdown(socket.SHUT_RDWR)
-            end.close()
         else:
-            end.close(timeout=1)
-    except Exception as error:  # it was closed by the other end already
-        if not isinstance(error, (OSError, ValueError)) and "websocket" not in type(error).__module__:
-            raise
+            hang_up(end)
+    except (WebSocketException, OSError, ValueError):
+        pass  # it was closed by the other end already
+    finally:
+        if isinstance(end, socket.socket):
+            end.close()

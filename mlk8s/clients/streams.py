@@ -169,7 +169,7 @@ def execute(
                 kept[channel] += data[: max(0, room)]
                 truncated = truncated or len(data) > room
     finally:
-        socket.close(timeout=1)
+        hang_up(socket)
     if not status:
         if end is not None and time.monotonic() >= end:
             raise WaitTimeout(
@@ -214,6 +214,12 @@ def _frames(socket: Any, end: float | None) -> Iterator[tuple[int, bytes]]:
             return
         if data and data[0] != CLOSE:
             yield data[0], bytes(data[1:])
+
+
+def hang_up(socket: Any) -> None:
+    """Close a WebSocket; one that the server has closed still holds its connection."""
+    socket.close(timeout=1)
+    socket.shutdown()
 
 
 def readable(socket: Any, timeout: float) -> bool:
