@@ -105,13 +105,11 @@ def _fit_pod(spec: dict[str, Any], images: Mapping[str, str], persistent: bool) 
 
 
 def _tell_configuration(template: dict[str, Any], digests: Mapping[str, str]) -> None:
-    """Note the digest of the mounted ConfigMaps, so that a changed one makes new pods."""
-    mounted = [
-        volume["configMap"]["name"] for volume in template["spec"].get("volumes", []) if "configMap" in volume
-    ]
-    if mounted:
-        text = ",".join(digests.get(name, "") for name in mounted)
-        template["metadata"].setdefault("annotations", {})["mlk8s.dev/config"] = text
+    """Note the digest of the part's own mounted ConfigMaps, so that a changed one makes new pods."""
+    volumes = template["spec"].get("volumes", [])
+    names = [volume["configMap"]["name"] for volume in volumes if "configMap" in volume]
+    if mounted := [digests[name] for name in names if name in digests]:
+        template["metadata"].setdefault("annotations", {})["mlk8s.dev/config"] = ",".join(mounted)
 
 
 def _digest(data: Mapping[str, str]) -> str:

@@ -86,6 +86,6 @@ def to_yaml(manifests: list[Manifest]) -> str:
     )
 
 
-def to_text(document: Manifest) -> str:
+def to_text(document: Manifest | list[Manifest]) -> str:
     """Return one document as YAML, in the form of `to_yaml`; it need not be a Kubernetes object."""
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=110)

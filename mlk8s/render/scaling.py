@@ -58,7 +58,7 @@ def _direction(wanted: Behavior, stabilization: float, policies: tuple[Manifest,
             {"type": item.type, "value": item.value, "periodSeconds": ceil(item.period)}
             for item in wanted.policies
         )
-    rules = {
+    rules: Manifest = {
         "stabilizationWindowSeconds": ceil(
             stabilization if wanted.stabilization is None else wanted.stabilization
         ),

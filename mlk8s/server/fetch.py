@@ -3,8 +3,8 @@
 Environment: MODEL_URL (`s3://models/iris/1`, `pvc://models/iris/1`, `https://host/iris/1`), MODEL_DIGEST
 (`sha256:...` of the manifest; optional for s3), MODEL_DIR, MODEL_BYTES (room there is for it; optional). For
 s3 STORAGE_ENDPOINT and STORAGE_CREDENTIALS_DIR, for pvc PVC_DIR (where claims are mounted, by name), for
-https HTTPS_CA_FILE (a further authority; optional). Exit code 0; 1 with the cause in one line on stderr and as
-termination message; 2 where the environment itself is wrong.
+https HTTPS_CA_FILE (a further authority; optional). Exit code 0; 1 with the cause in one line on stderr and
+as termination message; 2 where the environment itself is wrong.
 """
 
 from __future__ import annotations

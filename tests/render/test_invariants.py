@@ -82,7 +82,9 @@ def assert_restricted(template: dict[str, Any]) -> None:
         }
         assert {"cpu", "memory", "ephemeral-storage"} <= set(container["resources"]["requests"])
         assert {"memory", "ephemeral-storage"} <= set(container["resources"]["limits"])
-        assert not any("valueFrom" in e and "secretKeyRef" in e["valueFrom"] for e in container.get("env", []))
+        assert not any(
+            "valueFrom" in e and "secretKeyRef" in e["valueFrom"] for e in container.get("env", [])
+        )
         assert {mount["name"] for mount in container["volumeMounts"]} <= {v["name"] for v in pod["volumes"]}
     assert pod["automountServiceAccountToken"] is False
     assert pod["enableServiceLinks"] is False
