@@ -45,6 +45,7 @@ unit: install
 	@$(BIN)/pytest -q --numprocesses=3 --dist=loadfile --ignore=tests/e2e
 
 e2e: install
+	@$(BIN)/python tests/e2e/needed_parts.py
 	@$(BIN)/pytest -q --durations=15 tests/e2e
 
 lab: install  ## Open the notebooks in JupyterLab
