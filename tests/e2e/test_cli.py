@@ -90,7 +90,7 @@ def test_predict_services_and_undo(cli: Cli, service: str, model: str, tmp_path:
     assert (listed["name"], listed["ready"], listed["model"]) == (service, 1, f"{model}/1")
     assert cli("services").stdout.splitlines()[0].split() == ["NAME", "MODEL", "READY", "URL"]
     cli("deploy", service, "--model", f"{model}/2", *SMALL)
-    assert f"back to {model}/1" in cli("undo", service).stderr
+    assert f"back to revision 1, {model}/1" in cli("undo", service).stderr
     assert json.loads(cli("predict", service, "--data", DATA).stdout)["model_version"] == "1"
 
 

@@ -78,8 +78,8 @@ def test_replicas_follow_the_load_and_everything_is_kept(service: Service, tmp_p
     assert run.summary.scaling.initial == 1
     assert run.summary.scaling.highest in (2, 3)
     assert run.summary.scaling.first_wish is not None and run.summary.scaling.first_wish >= 20
-    # Prometheus and the load generator count the same requests, each on its own: as sums over the seconds, since
-    # a rate over a window is later and flatter than what it is the rate of
+    # Prometheus and the load generator count the same requests, each on its own: as sums over the seconds,
+    # since a rate over a window is later and flatter than what it is the rate of
     seen = sum(row["server_rps"] or 0 for row in rows)
     assert seen == pytest.approx(sum(row["ok_rps"] or 0 for row in rows), rel=0.5)
     assert {tick.phase for tick in ticks} == {"load", "settle"}
