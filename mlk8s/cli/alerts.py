@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,7 @@ from mlk8s.cli.target import open_namespace
 from mlk8s.errors import UsageError
 
 if TYPE_CHECKING:
-    from mlk8s.spec.alerts import Alerts
+    from mlk8s.spec.load import Slo
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model service.")]
 
@@ -46,18 +46,18 @@ def alerts(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Have Prometheus watch what a service promises: error budgets, full pods, pods that are gone."""
-    slo = {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "errors": errors}
+    slo = None if remove else _promised(p50=p50, p90=p90, p95=p95, p99=p99, errors=errors)
     wait = seconds(timeout, 60.0)
     k8s = open_namespace(context, namespace, kubeconfig)
     from mlk8s.operations import alerts as operation
     from mlk8s.render.alerts import prometheus_rule, rule_file
     from mlk8s.render.bundle import to_text
 
-    if remove:
+    if slo is None:
         if not operation.remove(k8s.cluster, k8s.platform, name, k8s.namespace, say=say):
             say(f"{name}: Prometheus had no rules of it")
         return
-    spec = _spec(k8s, name, slo)
+    spec = operation.alerts_of(k8s.cluster, name, k8s.namespace, slo)
     if form is None:
         operation.install(k8s.cluster, k8s.platform, spec, timeout=wait, say=say)
         return
@@ -78,22 +78,22 @@ def dashboard(
     """Print a Grafana dashboard of a service as JSON, ready to import."""
     import json
 
+    slo = _promised(p50=p50, p90=p90, p95=p95, p99=p99, errors=errors)
     k8s = open_namespace(context, namespace, kubeconfig)
+    from mlk8s.operations.alerts import alerts_of
     from mlk8s.render.dashboard import dashboard as render
 
-    spec = _spec(k8s, name, {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "errors": errors})
+    spec = alerts_of(k8s.cluster, name, k8s.namespace, slo)
     print(json.dumps(render(spec, k8s.namespace), indent=1))
 
 
-def _spec(k8s: Any, name: str, slo: dict[str, str | float | None]) -> Alerts:
-    promised = promise(**slo)
-    if promised is None:
+def _promised(**bounds: str | float | None) -> Slo:
+    slo = promise(**bounds)
+    if slo is None:
         raise UsageError(
             "there is no promise to watch", expected="at least one of --slo-errors, --slo-p99, --slo-p95, ..."
         )
-    from mlk8s.operations.alerts import alerts_of
-
-    return alerts_of(k8s.cluster, name, k8s.namespace, promised)
+    return slo
 
 
 def register(app: typer.Typer) -> None:

@@ -70,7 +70,7 @@ def lint(
     strange = [
         item
         for item in objects
-        if "/" not in item or item.count("/") > 1 or item.endswith(("/", ".yaml", ".yml"))
+        if item.count("/") != 1 or item.startswith(("/", ".")) or item.endswith(("/", ".yaml", ".yml"))
     ]
     if strange:
         raise UsageError(

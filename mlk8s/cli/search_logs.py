@@ -79,4 +79,4 @@ def search_logs(
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("search-logs")(search_logs)
+    app.command("search-logs", rich_help_panel="Cluster")(search_logs)

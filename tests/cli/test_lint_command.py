@@ -162,6 +162,10 @@ def test_the_command_prints_lines_json_and_sarif_and_ends_with_its_exit_code(tmp
     missing = mlk8s("lint", "nowhere.yaml", cwd=tmp_path)
     assert missing.returncode == 2
     assert "there is no file 'nowhere.yaml'" in missing.stderr
+    folder = mlk8s("lint", "./nowhere", cwd=tmp_path)  # a path, not an object of a cluster
+    assert (folder.returncode, "there is no file './nowhere'" in folder.stderr) == (2, True), folder.stderr
+    unpromised = mlk8s("alerts", "iris", cwd=tmp_path)  # told before any cluster is asked
+    assert (unpromised.returncode, "no promise to watch" in unpromised.stderr) == (2, True), unpromised.stderr
 
 
 def test_an_empty_sarif_log_is_one_too() -> None:
