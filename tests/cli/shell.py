@@ -16,7 +16,7 @@ def mlk8s(
     env: Mapping[str, str | None] | None = None,
     cwd: Path | None = None,
     stdin: str | None = None,
-    timeout: float = 60,
+    timeout: float = 240,
     prefix: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run `mlk8s ARGUMENTS` without this process's cluster; env values of None are removed."""

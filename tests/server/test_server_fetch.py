@@ -33,7 +33,7 @@ def fetch(tmp_path: Path, s3: S3, model: ModelRef, **env: str) -> tuple[int, str
     }
     ended = subprocess.run(
         [sys.executable, "-m", "mlk8s.server.fetch"], env={**os.environ, **s3.env, **settings, **env},
-        text=True, capture_output=True, timeout=60, check=False,
+        text=True, capture_output=True, timeout=240, check=False,
     )  # fmt: skip
     assert message.read_text() == ended.stderr.strip()
     return ended.returncode, ended.stdout, ended.stderr

@@ -174,7 +174,7 @@ def run_server(tmp_path: Path, env: dict[str, str]) -> tuple[int, str, str]:
     settings = {"MODEL_DIR": str(tmp_path), "HOST": "127.0.0.1", "PORT": "0", "TERMINATION_LOG": str(message)}
     ended = subprocess.run(
         [sys.executable, "-m", "mlk8s.server"], env={**os.environ, **settings, **env}, text=True,
-        capture_output=True, timeout=60, check=False,
+        capture_output=True, timeout=240, check=False,
     )  # fmt: skip
     assert ended.stdout == ""
     return ended.returncode, ended.stderr, message.read_text()
