@@ -36,7 +36,7 @@ class Started:
     def results(self) -> Results:
         return Results.read(self.directory)
 
-    def wait(self, seconds: float = 60.0) -> None:
+    def wait(self, seconds: float = 180.0) -> None:
         end = time.monotonic() + seconds
         while self.process.running() and time.monotonic() < end:
             time.sleep(0.1)
@@ -90,7 +90,7 @@ def settings(directory: Path, url: str, path: str, stages: list[dict[str, Any]],
     return Settings(**(values | changes))
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(done: Callable[[], bool], seconds: float = 180.0) -> None:
     end = time.monotonic() + seconds
     while not done() and time.monotonic() < end:
         time.sleep(0.1)

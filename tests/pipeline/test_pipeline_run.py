@@ -157,6 +157,7 @@ def build(): return {'a': [1]}
     started = time.monotonic()
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=240)
-    assert process.returncode == 143 and time.monotonic() - started < 10
+    assert process.returncode == 143
+    assert time.monotonic() - started < 25, "the sleep above is ended, not waited for"
     assert "Traceback" not in err
     assert Store(pod.output, pod.config).objects() == []
