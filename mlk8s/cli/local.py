@@ -65,6 +65,14 @@ def up(
             "minutes, and stay until the cluster goes.",
         ),
     ] = None,
+    bare: Annotated[
+        bool,
+        typer.Option(
+            "--bare",
+            help="No Ingress controller, metrics or object storage: a cluster for manifests/README.md, with "
+            "the images that manifests name in its node. `mlk8s up` without it installs the rest.",
+        ),
+    ] = False,
     yes: Yes = False,
 ) -> None:
     """Start a real Kubernetes on this machine, or repair or change the one that is there.
@@ -78,6 +86,10 @@ def up(
 
     wanted = tuple(part.strip() for part in (optional or "").split(",") if part.strip())
     check_optional(wanted)
+    if bare and wanted:
+        raise UsageError(
+            f"--bare installs no platform, and {wanted[0]} needs one", expected="--bare or --with, not both"
+        )
     again = f"mlk8s up --name {name}"
     left = f"the cluster is half made; '{again}' goes on, 'mlk8s down --name {name}' removes it"
     with leaves(left), open_progress() as progress:
@@ -89,6 +101,7 @@ def up(
             gpus=gpus,
             yes=yes,
             progress=progress,
+            bare=bare,
             optional=wanted,
         )
     print(
@@ -102,7 +115,12 @@ def up(
             ]
         )
     )
-    say(f"next: mlk8s doctor, or export KUBECONFIG={made.kubeconfig} for kubectl")
+    kubectl = f"export KUBECONFIG={made.kubeconfig}"
+    say(
+        f"next: {kubectl}, then manifests/README.md"
+        if bare
+        else f"next: mlk8s doctor, or {kubectl} for kubectl"
+    )
 
 
 def down(

@@ -100,10 +100,12 @@ def up(
     gpus: int = 2,
     progress: Progress = SILENT,
     yes: bool = False,
+    bare: bool = False,
     optional: Sequence[str] = (),
 ) -> Local | Outside:
     """Bring a cluster up with the chosen driver; see `native.up` for the arguments.
 
+    `bare` makes a Kubernetes without our platform, with the images of ours that manifests name.
     A cluster that exists keeps its driver. `egress` and `gpus` are the native driver's: the others always
     have a way out, and no simulated GPU.
 
@@ -117,9 +119,21 @@ def up(
     chosen = choose(driver)
     if chosen == "native":
         return native.up(
-            name, port=port, egress=egress, gpus=gpus, progress=progress, yes=yes, optional=optional
+            name,
+            port=port,
+            egress=egress,
+            gpus=gpus,
+            progress=progress,
+            yes=yes,
+            bare=bare,
+            optional=optional,
         )
-    return _up_outside(chosen, name, port, progress, optional)
+    made = _up_outside(chosen, name, port, progress)
+    if bare:
+        _load_images(made, progress)
+    else:
+        _install_platform(made, progress, optional)
+    return made
 
 
 def down(name: str = "mlk8s", *, purge: bool = False, progress: Progress = SILENT) -> bool:
@@ -186,7 +200,7 @@ def load_command(driver: str, name: str, archive: Path) -> list[str]:
     return ["minikube", "image", "load", str(archive), "--profile", name]
 
 
-def _up_outside(driver: str, name: str, port: int, progress: Progress, optional: Sequence[str]) -> Outside:
+def _up_outside(driver: str, name: str, port: int, progress: Progress) -> Outside:
     directory = registry.state_root() / name
     made = Outside(
         name=name,
@@ -204,8 +218,15 @@ def _up_outside(driver: str, name: str, port: int, progress: Progress, optional:
         with progress.step(f"Make the {driver} cluster '{name}'"):
             text = kind_config(port) if driver == "kind" else None
             _tool(create_command(driver, name, port), kubeconfig=made.kubeconfig, stdin=text)
-    _install_platform(made, progress, optional)
     return made
+
+
+def _load_images(made: Outside, progress: Progress) -> None:
+    from mlk8s.local.bare import archives
+
+    for archive in archives():
+        with progress.step(f"Load the image {archive.stem}"):
+            _tool(load_command(made.driver, made.name, archive), kubeconfig=made.kubeconfig)
 
 
 def _install_platform(made: Outside, progress: Progress, optional: Sequence[str]) -> None:

@@ -61,3 +61,12 @@ class Local:
         """
         inside = Namespaces(self.cluster.directory).inside()
         run([*inside, *_CTR, "images", "import", str(Path(archive).absolute())], timeout=300)
+
+    def tag_image(self, reference: str, name: str) -> None:
+        """Give an image in the node's store a further name; whatever had it before loses it.
+
+        Raises:
+            LocalClusterError: not running, or there is no such image.
+        """
+        inside = Namespaces(self.cluster.directory).inside()
+        run([*inside, *_CTR, "images", "tag", "--force", reference, name])

@@ -31,6 +31,7 @@ def up(
     progress: Progress = SILENT,
     yes: bool = False,
     with_platform: bool = True,
+    bare: bool = False,
     optional: Iterable[str] = (),
 ) -> Local:
     """Bring a cluster up, or repair it, or change it; the second of two at once waits for the first.
@@ -43,6 +44,7 @@ def up(
         progress: where steps are shown.
         yes: install missing Debian packages without a question.
         with_platform: install Traefik, Prometheus, the metrics adapter, CoreDNS and SeaweedFS too.
+        bare: install of the platform cluster DNS alone, and have the images in the node that manifests name.
         optional: parts of `mlk8s.local.optional` to install on that platform; those that are there stay.
 
     Raises:
@@ -64,7 +66,12 @@ def up(
         gpus=gpus,
         progress=progress,
     )
-    if with_platform:
+    if bare:
+        from mlk8s.local import bare as without_platform  # loads the Kubernetes client, too
+
+        without_platform.prepare(local, progress)
+        parts.forget_sources()
+    elif with_platform:
         from mlk8s.local import optional as parts_asked_for  # loads the Kubernetes client, nothing else does
         from mlk8s.local import platform
 

@@ -30,7 +30,7 @@ from mlk8s.local.progress import SILENT, Progress
 if TYPE_CHECKING:
     from mlk8s.local.handle import Local
 
-__all__ = ["ALL", "FIRST", "LATER", "describe", "install"]
+__all__ = ["ALL", "FIRST", "LATER", "describe", "install", "stored_image"]
 
 LATER = ("prometheus", "prometheus-adapter")
 """Parts that may have to be built; a cluster is of use before they are there."""
@@ -87,7 +87,7 @@ def install(
     stop = Event()
     with ThreadPoolExecutor(max_workers=len(PARTS)) as pool, _set_on_failure(stop):
         for name in sorted(wanted, key=lambda name: (name in unbuilt, ALL.index(name))):
-            references[name] = _image(local, name, stored, progress)
+            references[name] = stored_image(local, name, stored, progress)
             if name in PARTS:
                 address = local.cluster.dns_address
                 apply_part(cluster, name, images=references, dns_address=address, progress=progress)
@@ -100,8 +100,16 @@ def install(
             done.result()
 
 
-def _image(local: Local, name: str, stored: set[str], progress: Progress) -> str:
-    """Have an image in the node's store, and return its reference."""
+def stored_image(local: Local, name: str, stored: set[str], progress: Progress) -> str:
+    """Have an image in the node's store, and return its reference.
+
+    Args:
+        name: one of `ALL`.
+        stored: references that are in the store already.
+
+    Raises:
+        LocalClusterError: what the image is made of cannot be had, or the disk is full.
+    """
     if name in PARTS and (reference := f"localhost/mlk8s/{name}:{PINS[name].version}") in stored:
         return reference
     programs = ensure([name], progress=progress) if name in PARTS else None
