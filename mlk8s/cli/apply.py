@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -15,6 +16,7 @@ from mlk8s.errors import Mlk8sError, UsageError
 if TYPE_CHECKING:
     from mlk8s.assess.difference import Difference
     from mlk8s.operations.connection import Kubernetes
+    from mlk8s.spec.base import Spec
 
 Files = Annotated[
     list[str] | None,
@@ -101,8 +103,9 @@ def diff(
     if (name is None) == (not file):
         raise UsageError("nothing, or two things, are to be compared", expected="a model service, or -f PATH")
     try:
+        wanted = [_specs_or_manifests(item) for item in file or []]
         k8s = open_namespace(context, namespace, kubeconfig)
-        found = _differences(k8s, name, file or [])
+        found = _differences(k8s, name, wanted)
     except Mlk8sError as error:
         if error.exit_code != 1:
             raise
@@ -116,6 +119,13 @@ def diff(
     return 1 if found else 0
 
 
+class Contents(NamedTuple):
+    """What a file holds: specs of mlk8s, or manifests."""
+
+    specs: list[Spec]
+    bodies: list[dict[str, object]]
+
+
 class _Trouble(Mlk8sError):
     """An error whose own exit code would read as `there are differences`."""
 
@@ -125,28 +135,25 @@ class _Trouble(Mlk8sError):
         super().__init__(error.what, where=error.where, expected=error.expected, next_step=error.next_step)
 
 
-def _differences(k8s: Kubernetes, name: str | None, files: list[str]) -> list[Difference]:
+def _differences(k8s: Kubernetes, name: str | None, wanted: list[Contents]) -> list[Difference]:
     from mlk8s.operations.diff import diff_manifests, diff_service, diff_specs
 
     if name is not None:
         return diff_service(k8s.cluster, k8s.platform, name, say=say)
     found = []
-    for file in files:
-        if _holds_specs(file):
-            from mlk8s.cli.documents import read_specs
-
-            found += diff_specs(k8s.cluster, k8s.platform, read_specs(file), say=say)
-        else:
-            found += diff_manifests(k8s.cluster, _read([file]))
+    for specs, bodies in wanted:
+        found += diff_specs(k8s.cluster, k8s.platform, specs, say=say) if specs else []
+        found += diff_manifests(k8s.cluster, bodies) if bodies else []
     return found
 
 
-def _holds_specs(file: str) -> bool:
-    """Whether a file holds specs of mlk8s; standard input can be read once only and holds manifests."""
-    from pathlib import Path
+def _specs_or_manifests(file: str) -> Contents:
+    """Return what a file holds; standard input can be read once only and holds manifests."""
+    from mlk8s.cli.documents import read_specs
 
     path = Path(file)
-    return file != "-" and path.is_file() and "apiVersion: mlk8s.dev/" in path.read_text(errors="replace")
+    specs = file != "-" and path.is_file() and "apiVersion: mlk8s.dev/" in path.read_text(errors="replace")
+    return Contents(read_specs(file), []) if specs else Contents([], _read([file]))
 
 
 def register(app: typer.Typer) -> None:

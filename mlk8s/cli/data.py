@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
+from mlk8s.cli.files import read_utf8
 from mlk8s.errors import UsageError
 
 
@@ -20,11 +20,7 @@ def read_text(value: str) -> tuple[str, str]:
         return sys.stdin.read(), "standard input"
     if not value.startswith("@"):
         return value, "--data"
-    try:
-        return Path(value[1:]).read_text(encoding="utf-8"), value[1:]
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UsageError(f"cannot read the file: {why}", where=value[1:]) from None
+    return read_utf8(value[1:]), value[1:]
 
 
 def read_inputs(value: str) -> Any:

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
+from mlk8s.cli.files import read_utf8
 from mlk8s.cli.yaml_lines import Document, parse
 from mlk8s.errors import SpecError, UsageError
 
@@ -45,12 +46,7 @@ def read_specs(file: str, *, also: Iterable[type[Spec]] = ()) -> list[Spec]:
     if file == "-":
         text, name, folder = sys.stdin.read(), "<stdin>", Path.cwd()
     else:
-        path = Path(file)
-        try:
-            text, name, folder = path.read_text(encoding="utf-8"), file, path.parent
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise UsageError(f"cannot read the file: {why}", where=file) from None
+        text, name, folder = read_utf8(file), file, Path(file).parent
     documents = parse(text, name)
     if not documents:
         raise UsageError(

@@ -63,7 +63,9 @@ def build(
     ] = False,
     ca_file: Annotated[
         Path | None,
-        typer.Option("--ca-file", metavar="FILE", help="Authorities of a private registry, PEM."),
+        typer.Option(
+            "--ca-file", metavar="FILE", exists=True, help="Authorities of a private registry, PEM."
+        ),
     ] = None,
 ) -> None:
     """Build an image without Docker; the same input gives the same digest, printed as JSON.

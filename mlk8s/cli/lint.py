@@ -78,6 +78,7 @@ def lint(
         )
     if fix and (objects or "-" in paths):
         raise UsageError("--fix changes files", expected="paths of files and folders")
+    waivers = read_waivers(config)  # a file that is not there is told before any cluster
     records: list[Record] = []
     notes: list[str] = []
     manifests = Manifests([], [])
@@ -101,7 +102,7 @@ def lint(
             ]
         for item in objects:
             kind, _, name = item.partition("/")
-            found = lint_object(k8s.cluster, kind_of(kind), name, waivers=read_waivers(config))
+            found = lint_object(k8s.cluster, kind_of(kind), name, waivers=waivers)
             records += [record(finding, ()) for finding in found]
     return present(records, output.value, len(manifests.sources) + len(objects), notes)
 

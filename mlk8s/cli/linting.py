@@ -10,6 +10,7 @@ from typing import Any
 from mlk8s.assess.lint import Waiver, lint
 from mlk8s.assess.lint.model import Finding, dotted
 from mlk8s.assess.lint.objects import Obj
+from mlk8s.cli.files import read_utf8
 from mlk8s.cli.manifests import Manifests, Source, read_manifests
 from mlk8s.cli.output import coloured, say
 from mlk8s.errors import UsageError
@@ -111,10 +112,7 @@ def read_waivers(path: str | None) -> list[Waiver]:
     file = Path(path or CONFIG)
     if path is None and not file.exists():
         return []
-    try:
-        documents = parse(file.read_text(encoding="utf-8"), str(file))
-    except OSError as error:
-        raise UsageError(f"cannot read the file: {error.strerror}", where=str(file)) from None
+    documents = parse(read_utf8(file), str(file))
     waivers = []
     for document in documents:
         entries = document.values.get("waive", [])

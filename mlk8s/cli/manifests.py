@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mlk8s.cli.files import read_utf8
 from mlk8s.cli.yaml_lines import Document, parse_all
 from mlk8s.errors import UsageError
 
@@ -77,11 +78,7 @@ def _texts(path: str) -> Iterator[tuple[str, str]]:
             and not any(part.startswith(".") for part in item.relative_to(root).parts)
         )
     for file in files:
-        try:
-            yield str(file), file.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise UsageError(f"cannot read the file: {why}", where=str(file)) from None
+        yield str(file), read_utf8(file)
 
 
 def _collect(document: Document, found: Manifests, *, named: bool) -> None:

@@ -50,7 +50,9 @@ Output = Annotated[
 ]
 CaCert = Annotated[
     Path | None,
-    typer.Option("--cacert", metavar="FILE", help="PEM file of the authority to trust, for TLS."),
+    typer.Option(
+        "--cacert", metavar="FILE", exists=True, help="PEM file of the authority to trust, for TLS."
+    ),
 ]
 Timeout = Annotated[
     str | None,

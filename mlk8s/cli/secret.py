@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlk8s.cli.files import read_bytes, read_utf8
 from mlk8s.cli.options import Context, Kubeconfig, Namespace
 from mlk8s.cli.output import say
 from mlk8s.cli.target import open_namespace
@@ -42,7 +43,7 @@ def create(
     data: dict[str, Value] = {}
     for item in from_file or []:
         key, equals, path = item.partition("=")
-        _add(data, key if equals else Path(item).name, Path(path if equals else item))
+        _add(data, key if equals else Path(item).name, read_bytes(path if equals else item))
     if from_env_file is not None:
         for key, value in _env_file(Path(from_env_file)):
             _add(data, key, value)
@@ -64,13 +65,8 @@ def _add(data: dict[str, Value], key: str, value: Value) -> None:
 
 def _env_file(path: Path) -> list[tuple[str, str]]:
     """Return the pairs of a file of KEY=VALUE lines; empty lines and those that begin with # are left out."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UsageError(f"cannot read the file: {why}", where=str(path)) from None
     pairs = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_utf8(path).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         key, equals, value = line.partition("=")

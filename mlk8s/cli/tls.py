@@ -16,10 +16,12 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the Secret: Route(tls=NAME).")],
     host: Annotated[str, typer.Option("--host", metavar="NAME", help="DNS name the certificate is for.")],
     cert: Annotated[
-        Path | None, typer.Option("--cert", metavar="FILE", help="PEM certificate, the server's own first.")
+        Path | None,
+        typer.Option("--cert", metavar="FILE", exists=True, help="PEM certificate, the server's own first."),
     ] = None,
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="Its private key, PEM, not encrypted.")
+        Path | None,
+        typer.Option("--key", metavar="FILE", exists=True, help="Its private key, PEM, not encrypted."),
     ] = None,
     context: Context = None,
     namespace: Namespace = None,

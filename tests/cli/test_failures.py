@@ -88,6 +88,47 @@ def test_bad_usage_is_2(
     assert out == "" and message.startswith("error: ") and words in message, message
 
 
+GONE = "/not/there"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"apply -f {GONE}",
+        f"diff -f {GONE}",
+        f"deploy -f {GONE}",
+        f"deploy iris --model s3://models/iris/1 --config-file /etc/x={GONE}",
+        f"export -f {GONE}",
+        f"lint {GONE} --server",
+        f"lint pod/x --config {GONE}",
+        f"job run -f {GONE}",
+        f"job run features --to s3://features/x --source {GONE}",
+        f"cron apply -f {GONE}",
+        f"predict iris --data @{GONE}",
+        f"predict iris --data [[1]] --cacert {GONE}",
+        f"loadtest iris --steps 1 --data @{GONE}",
+        f"loadtest iris --steps 1 --body @{GONE}",
+        f"loadtest iris --steps 1 --data [[1]] --cacert {GONE}",
+        f"secret create keys --from-file {GONE}",
+        f"secret create keys --from-file user={GONE}",
+        f"secret create keys --from-env-file {GONE}",
+        f"tls create way-in --host a.example --cert {GONE} --key {GONE}",
+        f"image build --base python --requirements {GONE}",
+        f"image build --base python --model {GONE}",
+        f"image build --base python --ca-file {GONE}",
+    ],
+)
+def test_a_file_that_is_not_there_is_named_before_any_cluster_is_looked_for(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in nowhere(tmp_path).items():
+        monkeypatch.setenv(name, value or "")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    assert run(command.split()) == 2
+    out, message = capsys.readouterr()
+    assert out == "" and GONE in message and "kubeconfig" not in message, message
+
+
 @pytest.mark.parametrize("arguments", [("frobnicate",), ("deploy", "iris"), ("deploy", "Iris", *MODEL)])
 def test_the_process_ends_with_that_code(arguments: tuple[str, ...], tmp_path: Path) -> None:
     failure(*arguments, code=2, env=nowhere(tmp_path), cwd=tmp_path)
