@@ -10,9 +10,10 @@ Manifest = dict[str, Any]
 
 
 def deployment_facts(deployment: Manifest) -> dict[str, Any]:
-    """Return replica counts: desired, current, ready, updated, available."""
+    """Return the name and the replica counts: desired, current, ready, updated, available."""
     status = deployment.get("status") or {}
     return {
+        "name": deployment["metadata"]["name"],
         "desired": deployment["spec"].get("replicas", 1),
         "current": status.get("replicas", 0),
         "ready": status.get("readyReplicas", 0),

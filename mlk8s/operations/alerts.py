@@ -10,6 +10,7 @@ from mlk8s.clients.platform import Platform
 from mlk8s.clients.prometheus import Prometheus
 from mlk8s.errors import ClusterError, NotFound, WaitTimeout
 from mlk8s.operations.apply import apply_all, refuse_foreign
+from mlk8s.operations.bluegreen_state import live_deployment
 from mlk8s.render.alerts import prometheus_rule, rule_file
 from mlk8s.render.bundle import to_text
 from mlk8s.render.stored import stored_spec
@@ -30,7 +31,7 @@ def alerts_of(cluster: Cluster, name: str, namespace: str, slo: Slo) -> Alerts:
     Raises:
         NotFound: there is no such service, or mlk8s did not deploy it.
     """
-    spec = stored_spec(cluster.get("Deployment", name, namespace))
+    spec = stored_spec(live_deployment(cluster, name, namespace))
     if spec is None:
         raise NotFound(
             f"Deployment {name!r} was not deployed by mlk8s",

@@ -25,13 +25,16 @@ from mlk8s.errors import Conflict, UsageError
 from mlk8s.operations import bluegreen_state
 from mlk8s.operations.bluegreen_work import BlueGreenWork
 from mlk8s.operations.canary_look import lease_name
-from mlk8s.operations.deploy import Deployed, release
+from mlk8s.operations.deploy import OPTIONAL, Deployed, release
 from mlk8s.operations.lease import OperatorLease, holder
 from mlk8s.operations.waiting import ServerClock
-from mlk8s.render.bluegreen import Colour, identity, other, same_pods
-from mlk8s.render.common import MODEL
+from mlk8s.render.bluegreen import Colour, identity, idle_size, other, render_idle, same_pods
+from mlk8s.render.bundle import apply_order
+from mlk8s.render.common import MODEL, Manifest
+from mlk8s.render.facts import RenderFacts
 from mlk8s.render.routing import service_url
-from mlk8s.render.stored import dump_spec
+from mlk8s.render.service import render_service
+from mlk8s.render.stored import dump_spec, stored_spec
 from mlk8s.spec.service import ModelService
 
 __all__ = ["BlueGreenStatus", "back", "deploy", "finish", "status", "switch"]
@@ -120,6 +123,28 @@ def deploy(
             f"`mlk8s bluegreen switch {spec.name}` gives it all of them"
         )
         return Deployed(spec=spec, url=url, ready=ready, seconds=time.monotonic() - started)
+
+
+def planned(cluster: Cluster, spec: ModelService, facts: RenderFacts) -> list[Manifest] | None:
+    """Return what `deploy` would apply, beside the live colour's way in and autoscaler, which stay.
+
+    None where the service is not there, or has no colours and shall have none.
+
+    Args:
+        spec: complete, as for `deploy`.
+    """
+    blue = cluster.find("Deployment", spec.name, facts.namespace)
+    if blue is None or (spec.strategy != "BlueGreen" and bluegreen_state.read(blue) is None):
+        return None
+    colour = bluegreen_state.live(cluster, blue)
+    deployment = bluegreen_state.live_deployment(cluster, spec.name, facts.namespace)
+    live = stored_spec(deployment) or spec
+    track = identity(spec.name, colour).track
+    if same_pods(live, spec, facts):
+        return render_service(spec, facts, track)
+    size = idle_size(spec, int(deployment["spec"].get("replicas", 1)))
+    stays = [item for item in render_service(live, facts, track) if item["kind"] in OPTIONAL]
+    return apply_order([*render_idle(spec, facts, other(colour), size), *stays])
 
 
 def switch(

@@ -51,7 +51,10 @@ def live(cluster: Cluster, deployment: Mapping[str, Any]) -> Colour:
 
 
 def live_deployment(cluster: Cluster, service: str, namespace: str) -> dict[str, Any]:
-    """Return the Deployment whose pods have the requests of a service.
+    """Return the Deployment whose pods have the requests of a service: the one place that decides it.
+
+    Who asks what a service serves, how many pods it has or what scales it starts here; the Deployment of the
+    service's own name may be the idle colour. Its records (canary, blue/green) are kept on the latter.
 
     Raises:
         NotFound: no such service.

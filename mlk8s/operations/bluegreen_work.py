@@ -23,6 +23,7 @@ from mlk8s.render.bluegreen import (
     PREVIEW_HEADER,
     Colour,
     identity,
+    idle_size,
     other,
     preview_address,
     preview_rule,
@@ -31,7 +32,7 @@ from mlk8s.render.bluegreen import (
 )
 from mlk8s.render.common import INSTANCE, MANAGED_BY, MANAGER, NAME, Identity, Manifest, model_version
 from mlk8s.render.routing import route_path
-from mlk8s.render.service import render_service, service_policy
+from mlk8s.render.service import render_service
 from mlk8s.render.stored import stored_spec
 from mlk8s.spec.service import ModelService
 from mlk8s.spec.strategy import DEFAULT_RETAIN
@@ -137,11 +138,10 @@ class BlueGreenWork:
 
     def start(self, spec: ModelService, idle: Colour) -> None:
         """Apply the idle colour with as many pods as the live one has; no request reaches them."""
-        least = spec.autoscale.min if spec.autoscale is not None else spec.replicas
-        replicas = max(least, self._size(self.live))
+        replicas = idle_size(spec, self._size(self.live))
         before = self.deployment(idle)
         facts = facts_for(self.cluster, self.platform, spec, self.namespace)
-        manifests = [service_policy(spec, facts), *render_idle(spec, facts, idle, replicas)]
+        manifests = render_idle(spec, facts, idle, replicas)
         refuse_foreign(self.cluster, manifests)
         workload = next(item for item in manifests if item["kind"] == "Deployment")
         workload["metadata"]["annotations"][CHANGE_CAUSE] = f"deploy {spec.model} as {idle}"

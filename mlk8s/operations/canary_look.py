@@ -7,6 +7,7 @@ from typing import Any
 from mlk8s.assess.canary import CanaryFacts, CanaryStatus, assess_canary
 from mlk8s.clients.cluster import Cluster
 from mlk8s.operations import canary_state
+from mlk8s.operations.bluegreen_state import live_deployment
 from mlk8s.operations.lease import holder
 from mlk8s.render.canary import GatewayRule, IngressRule, TrafficRule, traffic_rule
 from mlk8s.render.common import INSTANCE, MANAGED_BY, MANAGER, NAME, TRACK, Identity
@@ -40,7 +41,7 @@ def look(cluster: Cluster, name: str, namespace: str) -> CanaryStatus:
         Conflict: its record cannot be read.
     """
     deployment = cluster.get("Deployment", name, namespace)
-    spec = stored_spec(deployment)
+    spec = stored_spec(live_deployment(cluster, name, namespace))
     instance = Identity(name, "canary").instance
     rule = traffic_rule(spec) if spec is not None else IngressRule()
     live = cluster.find(rule.kind, rule_name(rule, name), namespace)

@@ -38,7 +38,7 @@ CHANGE_CAUSE = "kubernetes.io/change-cause"
 """kubectl's own annotation; the Deployment controller copies it to the ReplicaSet of the revision."""
 
 _READS = ("Pod", "ReplicaSet")
-_OPTIONAL = ("HorizontalPodAutoscaler", "ScaledObject", "VerticalPodAutoscaler", "Ingress", "HTTPRoute")
+OPTIONAL = ("HorizontalPodAutoscaler", "ScaledObject", "VerticalPodAutoscaler", "Ingress", "HTTPRoute")
 """Kinds that a service has only where its spec asks for them."""
 _ALL = (
     "Ingress",
@@ -78,10 +78,13 @@ def plan(cluster: Cluster, platform: Platform, spec: ModelService, *, say: Say =
         StorageError: the model is not in the storage, or its digest differs.
         UsageError: neither the spec nor the platform names an image or the object storage.
     """
+    from mlk8s.operations import bluegreen
+
     namespace = spec.namespace or cluster.namespace
     resolved = with_digest(cluster, platform, _complete(cluster, spec, platform, namespace), namespace, say)
     require_secrets(cluster, namespace, resolved)
-    return render_service(resolved, facts_for(cluster, platform, resolved, namespace))
+    facts = facts_for(cluster, platform, resolved, namespace)
+    return bluegreen.planned(cluster, resolved, facts) or render_service(resolved, facts)
 
 
 def deploy(
@@ -207,7 +210,7 @@ def delete(cluster: Cluster, name: str, namespace: str, *, data: bool = False, s
         except NotFound:
             continue  # the cluster has no Gateway API, KEDA or VPA
         except Forbidden:
-            if kind not in _OPTIONAL:
+            if kind not in OPTIONAL:
                 raise
             continue  # who may not read this kind has made none
         for item in found:
@@ -252,7 +255,7 @@ def _remove_leftovers(
 ) -> None:
     """Delete our own optional objects that the spec no longer asks for."""
     wanted = {item["kind"] for item in manifests}
-    for kind in _OPTIONAL:
+    for kind in OPTIONAL:
         if kind in wanted:
             continue
         name = instance if kind == "HorizontalPodAutoscaler" else service

@@ -8,7 +8,7 @@ from mlk8s.assess.difference import Difference, difference
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.errors import NotFound, UsageError
-from mlk8s.operations.deploy import _OPTIONAL
+from mlk8s.operations.deploy import OPTIONAL
 from mlk8s.operations.dry_run import manifests
 from mlk8s.operations.parallel import in_parallel
 from mlk8s.render.common import INSTANCE, MANAGED_BY, MANAGER, Manifest
@@ -78,7 +78,7 @@ def _lost(cluster: Cluster, spec: ModelService, wanted: Sequence[Manifest]) -> l
     namespace = spec.namespace or cluster.namespace
     names = {(item["kind"], item["metadata"]["name"]) for item in wanted}
     found = []
-    for kind in _OPTIONAL:
+    for kind in OPTIONAL:
         if (kind, spec.name) in names:
             continue
         try:

@@ -21,9 +21,11 @@ from mlk8s.errors import LoadTestError, UsageError
 from mlk8s.loadgen.answer import rows_of
 from mlk8s.loadgen.guard import check_target
 from mlk8s.loadgen.settings import Settings
+from mlk8s.operations.bluegreen_state import live_deployment
 from mlk8s.operations.run import FACTS, PROFILE, Run
 from mlk8s.operations.sampling import Sampler
 from mlk8s.operations.ticks import Tick, Watcher
+from mlk8s.render.common import MODEL
 from mlk8s.spec.fields import parse_duration
 from mlk8s.spec.load import LoadProfile, Slo
 
@@ -226,14 +228,13 @@ def _stamp(moment: float) -> str:
 def _facts(
     cluster: Cluster, service: Service, url: str, slo: Slo | None, settle: float, clock: Clock
 ) -> dict[str, Any]:
-    deployment = cluster.get("Deployment", service.name, service.namespace)
-    annotations = deployment["metadata"].get("annotations") or {}
+    live = live_deployment(cluster, service.name, service.namespace)
     return {
         "target": {
             "name": service.name,
             "namespace": service.namespace,
             "url": url,
-            "model": annotations.get("mlk8s.dev/model"),
+            "model": (live["metadata"].get("annotations") or {}).get(MODEL),
         },
         "cluster": {"server": cluster.server, "context": cluster.context},
         "versions": {

@@ -18,6 +18,8 @@ from mlk8s.clients.clock import Clock
 from mlk8s.clients.cluster import Cluster, event_time
 from mlk8s.clients.prometheus import Prometheus
 from mlk8s.errors import Mlk8sError
+from mlk8s.operations.bluegreen_state import live_deployment
+from mlk8s.render.common import NAME
 from mlk8s.render.keda import HPA_PREFIX
 
 FILE = "cluster.jsonl"
@@ -96,12 +98,14 @@ class Sampler:
     def _kubernetes(self) -> dict[str, Any]:
         cluster, namespace, name = self._cluster, self._namespace, self._name
         kind = "HorizontalPodAutoscaler"
-        hpa = cluster.find(kind, name, namespace) or cluster.find(kind, HPA_PREFIX + name, namespace)
+        live = live_deployment(cluster, name, namespace)  # a switch may come in the middle of a load test
+        instance = live["metadata"]["name"]
+        hpa = cluster.find(kind, instance, namespace) or cluster.find(kind, HPA_PREFIX + name, namespace)
         seen: dict[str, Any] = {
-            "deployment": deployment_facts(cluster.get("Deployment", name, namespace)),
+            "deployment": deployment_facts(live),
             "hpa": hpa_facts(hpa) if hpa else None,
         }
-        pods = pod_facts(cluster.list("Pod", namespace, labels=f"app.kubernetes.io/name={name}"))
+        pods = pod_facts(cluster.list("Pod", namespace, labels=f"{NAME}={name}"))
         if pods != self._pods:
             seen["pods"] = self._pods = pods
         if hpa and self._count % _EVENTS_EACH == 0:
@@ -124,8 +128,10 @@ class Sampler:
 
     def _server(self) -> dict[str, Any]:
         assert self._prometheus is not None
-        # Pod names of the Deployment and of its canary; a service whose name only begins alike has others.
-        pods = f'namespace="{self._namespace}",pod=~"{self._name}(-canary)?-[a-z0-9]{{1,10}}-[a-z0-9]{{5}}"'
+        # Pod names of the Deployment, its canary and its other colour; a service whose name only begins alike
+        # has others.
+        name = f"{self._name}(-canary|-green)?-[a-z0-9]{{1,10}}-[a-z0-9]{{5}}"
+        pods = f'namespace="{self._namespace}",pod=~"{name}"'
         count = f'http_server_request_duration_seconds_count{{{pods},route=~".*infer"'
         wanted = {
             "in_flight": f"sum by (pod) (requests_in_flight{{{pods}}})",

@@ -7,6 +7,7 @@ from mlk8s.errors import Conflict, Forbidden, NotFound
 from mlk8s.operations.apply import owner
 from mlk8s.render import keda
 from mlk8s.render import vertical as vertical_api
+from mlk8s.render.bluegreen import identity
 from mlk8s.render.common import MANAGED_BY, MANAGER, Manifest
 from mlk8s.spec.service import ModelService
 
@@ -42,9 +43,12 @@ def require_scalers(cluster: Cluster, spec: ModelService, namespace: str) -> Non
     if vertical is not None:
         _require_kind(cluster, f"{vertical_api.API}/VerticalPodAutoscaler", "VPA", "vertical", "vpa")
         served.append("VerticalPodAutoscaler")
+    own = {spec.name}
+    if spec.strategy == "BlueGreen":  # either colour may be the live one tomorrow
+        own.add(identity(spec.name, "green").instance)
     for kind in served:
         for item in cluster.list(kind, namespace):
-            _refuse_rival(item, kind, spec.name, namespace)
+            _refuse_rival(item, kind, own, namespace)
 
 
 def _require_kind(cluster: Cluster, kind: str, what: str, field: str, part: str) -> None:
@@ -80,10 +84,11 @@ def _require_external_metrics(cluster: Cluster) -> None:
         )
 
 
-def _refuse_rival(item: Manifest, kind: str, name: str, namespace: str) -> None:
+def _refuse_rival(item: Manifest, kind: str, deployments: set[str], namespace: str) -> None:
     target = item["spec"].get(_RIVALS[kind]) or {}
     ours = (item["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGER
-    if ours or target.get("kind", "Deployment") != "Deployment" or target.get("name") != name:
+    name = target.get("name")
+    if ours or target.get("kind", "Deployment") != "Deployment" or name not in deployments:
         return
     raise Conflict(
         f"{kind} {item['metadata']['name']!r} scales Deployment {name!r} and belongs to {owner(item)}",

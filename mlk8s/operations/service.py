@@ -144,9 +144,17 @@ class Service:
 
     def why(self) -> Diagnosis:
         """Say why the service does not serve: its pods, then what leads to them, then its autoscaler."""
+        from mlk8s.operations.bluegreen_state import live_deployment
         from mlk8s.operations.why import why
 
-        return why(self.cluster, self.platform, self.name, self.namespace)
+        try:
+            live = live_deployment(self.cluster, self.name, self.namespace)["metadata"]["name"]
+        except NotFound:
+            live = self.name
+        # While green is live, what has the service's own name is the idle colour, and may be without pods.
+        names = [self.name] if live == self.name else [f"deployment/{live}", f"service/{self.name}"]
+        found = [why(self.cluster, self.platform, item, self.namespace) for item in names]
+        return next((item for item in found if item.cause is not None), found[0])
 
     def recommendation(self) -> Recommendation | None:
         """Return the CPU and memory that VPA recommends, None while nothing is known yet.

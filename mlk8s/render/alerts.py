@@ -18,6 +18,7 @@ from mlk8s.spec.alerts import Alerts
 _PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 _INFER = 'route=~".*/infer"'  # what users ask for; metadata requests would dilute the ratios
 _BY = "by (namespace, service)"
+_BY_TRACK = "by (namespace, service, track)"
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,15 @@ def _recorded(spec: Alerts, namespace: str) -> list[Manifest]:
                 "expr": f"histogram_quantile({share_below}, {counts})",
             }
         )
-    in_flight = f"avg {_BY} (rate({IN_FLIGHT_SECONDS}{_where(spec, namespace)}[5m]))"
+    # Of the busiest workload: pods of an idle colour or of a canary would thin the mean.
+    in_flight = f"max {_BY} (avg {_BY_TRACK} (rate({IN_FLIGHT_SECONDS}{_where(spec, namespace)}[5m])))"
     rules.append({"record": "service:requests_in_flight:mean5m", "expr": in_flight})
     # `up` has a target for each pod that Prometheus finds, answered or not.
     up = f"sum {_BY} (up{_where(spec, namespace)})"
     rules.append({"record": "service:pods:up", "expr": up})
+    # The autoscaler counts one workload's pods, and a canary or another colour may run beside it.
+    largest = f"max {_BY} (sum {_BY_TRACK} (up{_where(spec, namespace)}))"
+    rules.append({"record": "service:workload_pods:up", "expr": largest})
     return rules
 
 
@@ -153,7 +158,7 @@ def _alerts(spec: Alerts, namespace: str) -> list[Manifest]:
         rules.append(
             _alert(
                 "ModelReplicasAtMaximum",
-                f"service:pods:up{_where(spec, namespace)} >= {spec.max_replicas}",
+                f"service:workload_pods:up{_where(spec, namespace)} >= {spec.max_replicas}",
                 "15m",
                 "ticket",
                 f"{service}: all {spec.max_replicas} pods that the autoscaler may start run for 15 minutes",

@@ -13,7 +13,7 @@ from mlk8s.render.canary import ANNOTATION, BY_HEADER, WEIGHT
 from mlk8s.render.common import INSTANCE, Identity, Manifest
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.routing import PORT, cluster_service, ingress, route_path
-from mlk8s.render.service import render_workload
+from mlk8s.render.service import render_workload, service_policy
 from mlk8s.spec.route import ServiceType
 from mlk8s.spec.service import ModelService
 
@@ -39,14 +39,19 @@ def live_colour(service: Mapping[str, Any]) -> Colour:
 
 
 def render_idle(spec: ModelService, facts: RenderFacts, colour: Colour, replicas: int) -> list[Manifest]:
-    """Return the pods of the idle colour, and the Service that leads to them and has no requests yet.
+    """Return the idle colour's pods, their policy, and the Service that leads to them, without requests yet.
 
     Raises:
         UsageError: when neither the spec nor the facts name an image or the object storage.
     """
     workload = render_workload(spec, facts, identity(spec.name, colour), replicas)
     own = [item for item in workload if item["kind"] != "Service"]
-    return [*own, preview_service(spec, facts, colour)]
+    return [service_policy(spec, facts), *own, preview_service(spec, facts, colour)]
+
+
+def idle_size(spec: ModelService, live: int) -> int:
+    """Return how many pods an idle colour starts with: what its spec asks for, and no fewer than the live."""
+    return max(spec.autoscale.min if spec.autoscale is not None else spec.replicas, live)
 
 
 def preview_service(spec: ModelService, facts: RenderFacts, idle: Colour) -> Manifest:

@@ -31,7 +31,7 @@ def hpa_metric(follow: Follow, identity: Identity, namespace: str) -> Manifest:
         described = {
             "apiVersion": _OF[metric.of],
             "kind": metric.of,
-            "name": follow.name or identity.service,
+            "name": _object_name(follow, metric, identity),
         }
         return {"type": "Object", "object": {"metric": named, "describedObject": described, "target": target}}
     if metric.kind == "external":
@@ -95,7 +95,8 @@ def query(follow: Follow, metric: Metric, identity: Identity, namespace: str) ->
         matchers = _joined(_equal(external_labels(metric, identity, namespace)))
         return f"{metric.aggregate}({_values(metric, metric.series, matchers)})"
     if metric.kind == "object":
-        labels = {"namespace": namespace, metric.of.lower(): follow.name or identity.service, **metric.labels}
+        about = {metric.of.lower(): _object_name(follow, metric, identity)}
+        labels = {"namespace": namespace, **about, **metric.labels}
         return f"{metric.aggregate}({_values(metric, metric.series, _joined(_equal(labels)))})"
     labels = {
         "namespace": namespace, "service": identity.service, "track": identity.track, **metric.labels
@@ -119,6 +120,11 @@ def quantity(value: float) -> str:
     """Return a number as a Kubernetes quantity, to a thousandth."""
     millis = max(1, round(value * 1000))
     return str(millis // 1000) if millis % 1000 == 0 else f"{millis}m"
+
+
+def _object_name(follow: Follow, metric: Metric, identity: Identity) -> str:
+    """Return what an object metric is about; Service and Ingress are shared by a service's workloads."""
+    return follow.name or (identity.instance if metric.of == "Deployment" else identity.service)
 
 
 _OF = {"Service": "v1", "Ingress": "networking.k8s.io/v1", "Deployment": "apps/v1"}

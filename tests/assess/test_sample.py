@@ -6,8 +6,10 @@ from mlk8s.assess.sample import deployment_facts, hpa_facts, pod_facts
 
 
 def test_a_deployment_without_status_has_no_replicas() -> None:
-    facts = deployment_facts({"spec": {}, "status": {}})
-    assert facts == {"desired": 1, "current": 0, "ready": 0, "updated": 0, "available": 0}
+    facts = deployment_facts({"metadata": {"name": "iris"}, "spec": {}, "status": {}})
+    assert facts == {
+        "name": "iris", "desired": 1, "current": 0, "ready": 0, "updated": 0, "available": 0,
+    }  # fmt: skip
 
 
 def hpa(metric: dict[str, Any], current: list[dict[str, Any]] | None) -> dict[str, Any]:

@@ -105,6 +105,14 @@ def test_promtool_sees_full_pods_the_maximum_and_no_pods(promtool: Path, tmp_pat
         for pod in "abc"
     ]  # 90 in flight a pod, of 100
     assert _firing(promtool, tmp_path, full) == {("ModelSaturated", ""), ("ModelReplicasAtMaximum", "")}
+    # An idle colour's pods neither thin the mean of those that are full, nor count as the autoscaler's.
+    colours = [
+        {"series": f'{series}{{{WHERE},track="{track}",pod="{track}-{pod}"}}', "values": values}
+        for track, busy in (("stable", 5400), ("green", 0))
+        for pod in "ab"
+        for series, values in (("up", "1x180"), ("requests_in_flight_seconds_total", f"0+{busy}x180"))
+    ]
+    assert _firing(promtool, tmp_path, colours) == {("ModelSaturated", "")}
     gone = [{"series": f'up{{{WHERE},pod="a"}}', "values": "0x180"}]
     assert _firing(promtool, tmp_path, gone) == {("ModelDown", "")}
     assert _firing(promtool, tmp_path, []) == {("ModelDown", "")}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,12 @@ from onnx_models import ROW, scaling
 
 import mlk8s
 from mlk8s.errors import Conflict, RolloutFailed, UsageError
+from mlk8s.operations.alerts import alerts_of
 from mlk8s.operations.connection import Kubernetes
+from mlk8s.operations.deploy import plan
 from mlk8s.operations.service import Service
 from mlk8s.render.bluegreen import PREVIEW_HEADER
+from mlk8s.spec.load import LoadProfile
 from mlk8s.spec.resources import Resources
 from mlk8s.storage.models import upload_model
 from mlk8s.storage.store import Store
@@ -138,6 +142,39 @@ def test_switch_back_and_forth_and_finish_lose_no_request(
     summary = background.summary()
     assert summary.failed == 0, summary
     assert set(summary.versions) == {"1", "2"}
+
+
+def test_whatever_is_asked_about_a_service_is_answered_for_its_live_colour(
+    k8s: Kubernetes, service: Service, spec: mlk8s.ModelService, models: dict[str, str], tmp_path: Path
+) -> None:
+    """Green is live, and blue, which has the service's own name, has no pods."""
+    green = f"{NAME}-green"
+    assert k8s.cluster.get("Deployment", NAME)["spec"]["replicas"] == 0
+    run = service.loadtest(LoadProfile.constant(rps=5, hold="3s"), inputs=[ROW], directory=tmp_path / "run")
+    seen = [line for line in run.samples if "deployment" in line]
+    assert seen and {line["deployment"]["name"] for line in seen} == {green}
+    assert all(line["hpa"]["max"] == 3 for line in seen)
+    assert all(row["replicas_ready"] == 2 for row in run.timeline().to_pylist())
+    assert run.facts["target"]["model"] == models["2"]
+    pods = {pod for line in run.samples for pod in (line.get("server") or {}).get("by_pod") or ()}
+    assert pods and all(pod.startswith(f"{green}-") for pod in pods)
+
+    assert (service.status().model, service.status().ready) == (models["2"], 2)
+    assert [item.status() for item in k8s.services()] == [service.status()]
+    assert service.why().cause is None
+    assert service.running_canary().status().stable_model == models["2"]
+    assert alerts_of(k8s.cluster, NAME, k8s.namespace, mlk8s.Slo(p99="1s")).max_replicas == 3
+    host = service.exec(["python3", "-c", "import socket; print(socket.gethostname())"])
+    assert host.stdout.startswith(green)
+
+    # A dry run tells of the colour that would change, and keeps what leads to the live one.
+    same, other = (
+        {(item["kind"], item["metadata"]["name"]) for item in plan(k8s.cluster, k8s.platform, wanted)}
+        for wanted in (spec.replace(model=models["2"]), spec.replace(model=models["1"]))
+    )
+    assert ("Deployment", green) in same and ("Service", f"{NAME}-preview") not in same
+    assert ("Deployment", NAME) in other and ("Service", NAME) not in other
+    assert {("Ingress", NAME), ("HorizontalPodAutoscaler", green)} <= same & other
 
 
 def test_a_broken_version_never_gets_a_request_and_the_next_one_takes_its_place(
