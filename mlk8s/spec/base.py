@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import re
+from typing import Any, ClassVar, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mlk8s.errors import SpecError
 from mlk8s.secrecy import plain_secrets, redact
 
 _TEXTS = (str, dict, list, tuple)  # what can have a text in it; a Spec inside has been checked
+# pydantic's words, and those of this package.
+_WORDS = (
+    (r"^Input should be ", "expected "),
+    (r"a valid dictionary or (?:instance|object) of (\w+)", r"a \1"),
+    (r"a valid tuple", "a list"),
+    (r"a valid (?=[aio])", "an "),
+    (r"a valid ", "a "),
+)
 
 
 class Spec(BaseModel):
@@ -37,6 +46,21 @@ class Spec(BaseModel):
                 next_step="put it into a Kubernetes Secret (`mlk8s secret create`) and refer to that",
             )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_one(cls, values: Any) -> Any:
+        """Let one value stand where several may: `sidecars=Container(...)` is a tuple of one."""
+        if not isinstance(values, dict):
+            return values
+        alone = [
+            name
+            for name, value in values.items()
+            if isinstance(value, (Spec, dict))
+            and name in cls.model_fields
+            and get_origin(cls.model_fields[name].annotation) is tuple
+        ]
+        return values | {name: (values[name],) for name in alone} if alone else values
+
     def replace(self, **changes: Any) -> Any:
         """Return a checked copy with some fields changed.
 
@@ -60,9 +84,23 @@ def spec_error(kind: type[BaseModel], error: ValidationError) -> SpecError:
         elif item["type"] == "plain_secret":
             lines.append(f"{path}: {item['msg']}")
         else:
-            message = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{path}: {message}; found {_shown(item.get('input'))}")
+            lines.append(f"{path}: {_message(item['msg'])}{_found(item)}")
     return SpecError("\n".join(lines), next_step=f"see help(mlk8s.{kind.__name__})")
+
+
+def _message(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    for theirs, ours in _WORDS:
+        message = re.sub(theirs, ours, message)
+    return message
+
+
+def _found(item: Any) -> str:
+    """Return the value that is wrong; of several fields that disagree the message itself names them."""
+    value = item.get("input")
+    if item["type"] == "value_error" and isinstance(value, (dict, BaseModel)):
+        return ""
+    return f"; found {_shown(value)}"
 
 
 def _nearest(kind: type[BaseModel], name: str) -> str:

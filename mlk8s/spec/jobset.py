@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from mlk8s.spec.base import Spec
+from mlk8s.spec.container import Container
 from mlk8s.spec.fields import Labels, Name, Namespace, Seconds
+from mlk8s.spec.pod import Pulled
 from mlk8s.spec.scheduling import Scheduling
-from mlk8s.spec.workload import Containers
 
 
 class JobRole(Spec):
@@ -24,13 +25,13 @@ class JobRole(Spec):
     """
 
     name: Name
-    containers: Annotated[Containers, Field(min_length=1)]
+    containers: Annotated[tuple[Container, ...], Field(min_length=1)]
     pods: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 1
     backoff_limit: Annotated[int, Field(ge=0, le=20, strict=True)] = 0
     scheduling: Scheduling = Scheduling()
 
 
-class FeatureJobSet(Spec):
+class FeatureJobSet(Pulled):
     """A JobSet (jobset.sigs.k8s.io): roles that find each other by DNS name, succeed or start again as one.
 
     Only for what needs several roles: a job of one is a FeatureJob, which publishes a data version besides.
@@ -43,6 +44,7 @@ class FeatureJobSet(Spec):
         ttl_after_finished: seconds until a finished set is removed.
         queue: LocalQueue of Kueue that it waits in until there is room for all of it.
         allow_to: namespaces whose pods these may call, besides their own and the cluster's DNS.
+        image_pull_secrets: Secrets of registries that want a login; see Pulled.
     """
 
     name: Name

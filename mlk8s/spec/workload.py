@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from mlk8s.spec.base import Spec
 from mlk8s.spec.container import Container
 from mlk8s.spec.fields import Labels, Name, Namespace, Seconds
+from mlk8s.spec.pod import Pulled
 from mlk8s.spec.scheduling import Scheduling
 from mlk8s.spec.strategy import IntOrPercent
 from mlk8s.spec.volume import Volume
 
 
-def _several(value: object) -> object:
-    """Return a tuple; one container or volume by itself is one of one."""
-    return (value,) if isinstance(value, (Spec, dict)) else value
-
-
-Containers = Annotated[tuple[Container, ...], BeforeValidator(_several)]
-
-
-class Workload(Spec):
+class Workload(Pulled):
     """What a StatefulSet and a DaemonSet share.
 
     Attributes:
@@ -30,6 +22,7 @@ class Workload(Spec):
         containers: one or more; a Container by itself is one.
         init: containers that end before the others start, in order.
         sidecars: native sidecars: they start before the containers and end after them.
+        image_pull_secrets: Secrets of registries that want a login; see Pulled.
         scheduling: where the pods run.
         allow_from: namespaces whose pods may call these, besides the workload's own.
         allow_to: namespaces whose pods these may call, besides their own and the cluster's DNS.
@@ -38,9 +31,9 @@ class Workload(Spec):
     """
 
     name: Name
-    containers: Annotated[Containers, Field(min_length=1)]
-    init: Containers = ()
-    sidecars: Containers = ()
+    containers: Annotated[tuple[Container, ...], Field(min_length=1)]
+    init: tuple[Container, ...] = ()
+    sidecars: tuple[Container, ...] = ()
     namespace: Namespace | None = None
     scheduling: Scheduling = Scheduling()
     allow_from: tuple[Namespace, ...] = ()
@@ -106,7 +99,7 @@ class StatefulSet(Workload):
     """
 
     replicas: Annotated[int, Field(ge=0, le=1000, strict=True)] = 1
-    storage: Annotated[tuple[Volume, ...], BeforeValidator(_several)] = ()
+    storage: tuple[Volume, ...] = ()
     when_scaled: Literal["Retain", "Delete"] = "Retain"
     pod_management: Literal["OrderedReady", "Parallel"] = "OrderedReady"
     partition: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0

@@ -70,7 +70,7 @@ def test_what_is_outside_its_range_is_named(values: dict[str, Any], words: str) 
         ({"period": 0}, "greater than or equal to 1"),
         ({"period": 1.5}, "whole seconds"),
         ({"failures": 0}, "greater than or equal to 1"),
-        ({"failures": True}, "valid integer"),
+        ({"failures": True}, "an integer"),
     ],
 )
 def test_a_probe_asks_one_question_at_times_that_kubernetes_has(values: dict[str, Any], words: str) -> None:
