@@ -15,6 +15,7 @@ from mlk8s.operations.facts import render_facts
 from mlk8s.operations.job import SLACK, JobResult, finish, own_source, uid, unfinished
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
 from mlk8s.operations.secrets import require_secrets
+from mlk8s.operations.tenant import with_pull_secrets
 from mlk8s.render.common import COMPONENT, MANAGED_BY, MANAGER, NAME, Manifest
 from mlk8s.render.job import job_sources, render_cron_job
 from mlk8s.spec.job import FeatureCronJob
@@ -38,8 +39,9 @@ def apply_cron(
         NotFound, Forbidden, Conflict: before anything is written.
         Rejected: the API server refused an object; what was applied is named.
     """
+    namespace = spec.job.namespace or cluster.namespace
+    spec = with_pull_secrets(cluster, spec, namespace)
     job = spec.job
-    namespace = job.namespace or cluster.namespace
     if require_namespace(cluster, namespace, create=create_namespace):
         say(f"{job.name}: namespace {namespace} made")
     manifests = render_cron_job(spec, render_facts(platform, namespace))

@@ -22,7 +22,7 @@ from mlk8s.operations.replicas import hand_over, settle
 from mlk8s.operations.rollout_checks import refuse_paused, warn_surge
 from mlk8s.operations.scalers import require_scalers
 from mlk8s.operations.secrets import require_secrets
-from mlk8s.operations.tenant import pull_secrets
+from mlk8s.operations.tenant import with_pull_secrets
 from mlk8s.operations.waiting import RolloutWatcher, wait_rollout
 from mlk8s.operations.way_in import require_way_in, wait_for_address, wait_for_gateway
 from mlk8s.render.common import COMPONENT, INSTANCE, MANAGED_BY, MANAGER, NAME, Manifest, Track
@@ -233,9 +233,8 @@ def _complete(cluster: Cluster, spec: ModelService, platform: Platform, namespac
         namespace=namespace,
         image=spec.image or platform.server_image,
         storage_endpoint=spec.storage_endpoint or platform.s3_endpoint,
-        image_pull_secrets=spec.image_pull_secrets or pull_secrets(cluster, namespace),
     )
-    return complete
+    return with_pull_secrets(cluster, complete, namespace)
 
 
 def _keep_digest(spec: ModelService, live: Manifest | None) -> ModelService:

@@ -11,6 +11,7 @@ from mlk8s.operations.batch import require_queue
 from mlk8s.operations.deploy import plan
 from mlk8s.operations.facts import render_facts
 from mlk8s.operations.objects import planned_objects, require_kinds
+from mlk8s.operations.tenant import with_pull_secrets
 from mlk8s.render.common import Manifest
 from mlk8s.spec.base import Spec
 from mlk8s.spec.job import FeatureCronJob, FeatureJob
@@ -37,11 +38,13 @@ def manifests(
         elif isinstance(spec, FeatureJob):
             namespace = spec.namespace or cluster.namespace
             require_queue(cluster, namespace, spec.queue)
-            found += render_job(spec, render_facts(platform, namespace))
+            job = with_pull_secrets(cluster, spec, namespace)
+            found += render_job(job, render_facts(platform, namespace))
         elif isinstance(spec, FeatureCronJob):
             namespace = spec.job.namespace or cluster.namespace
             require_queue(cluster, namespace, spec.job.queue)
-            found += render_cron_job(spec, render_facts(platform, namespace))
+            cron = with_pull_secrets(cluster, spec, namespace)
+            found += render_cron_job(cron, render_facts(platform, namespace))
         else:
             found += planned_objects(cluster, platform, spec)
     return found

@@ -21,6 +21,7 @@ from mlk8s.operations.dra import require_dra
 from mlk8s.operations.facts import render_facts
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
 from mlk8s.operations.secrets import require_secrets
+from mlk8s.operations.tenant import with_pull_secrets
 from mlk8s.operations.waiting import look_at_job, wait_job
 from mlk8s.render.common import NAME, Manifest
 from mlk8s.render.job import SPEC_HASH, job_name, job_sources, render_job, spec_hash
@@ -84,6 +85,7 @@ def run_job(
         WaitTimeout: it still runs after `timeout` seconds.
     """
     namespace = spec.namespace or cluster.namespace
+    spec = with_pull_secrets(cluster, spec, namespace)
     facts = render_facts(platform, namespace)
     if require_namespace(cluster, namespace, create=create_namespace):
         say(f"{spec.name}: namespace {namespace} made")

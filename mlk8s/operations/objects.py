@@ -16,6 +16,7 @@ from mlk8s.operations.facts import facts_for
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
 from mlk8s.operations.ready import READS, wait_ready
 from mlk8s.operations.secrets import require_secrets
+from mlk8s.operations.tenant import with_pull_secrets
 from mlk8s.render.bundle import ORDER, apply_order
 from mlk8s.render.common import KIND, MANAGED_BY, MANAGER, NAME, Manifest
 from mlk8s.render.objects import kind_name, kinds, render
@@ -49,6 +50,7 @@ def planned_objects(cluster: Cluster, platform: Platform, spec: Spec) -> list[Ma
         UsageError: the kind cannot be applied, or something it needs is named nowhere.
     """
     namespace = _namespace(spec, cluster)
+    spec = with_pull_secrets(cluster, spec, namespace)
     return render(spec, facts_for(cluster, platform, spec, namespace))
 
 

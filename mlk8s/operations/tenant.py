@@ -11,6 +11,7 @@ import orjson
 from mlk8s.clients.cluster import Cluster
 from mlk8s.errors import Forbidden, NotFound, UsageError
 from mlk8s.render.common import KIND, NAME, PULL_SECRETS
+from mlk8s.spec.pod import S, pulled_with
 
 SHORTEST, LONGEST = 600.0, 30 * 86400.0
 
@@ -63,14 +64,18 @@ def access(cluster: Cluster, tenant: str, user: str | None = None, *, expires: f
     return Access(_kubeconfig(cluster, tenant, name, status["token"]), status["expirationTimestamp"])
 
 
-def pull_secrets(cluster: Cluster, namespace: str) -> tuple[str, ...]:
-    """Return the Secrets that images are pulled with in a tenant's namespace; none in any other."""
+def with_pull_secrets(cluster: Cluster, spec: S, namespace: str) -> S:
+    """Return the spec with the Secrets that images are pulled with in a tenant's namespace.
+
+    A spec that names its own keeps them; in a namespace of no tenant, or one that may not be read, it stays
+    as it is.
+    """
     try:
         found = cluster.find("Namespace", namespace) or {"metadata": {}}
     except Forbidden:
-        return ()
+        return spec
     names = (found["metadata"].get("annotations") or {}).get(PULL_SECRETS, "")
-    return tuple(name for name in names.split(",") if name)
+    return pulled_with(spec, tuple(name for name in names.split(",") if name))
 
 
 def _users(cluster: Cluster, tenant: str) -> list[str]:

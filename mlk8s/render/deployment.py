@@ -25,8 +25,7 @@ from mlk8s.render.pod import (
     container_security,
     empty_dir,
     env,
-    pod_security,
-    pull_secrets,
+    pod_basis,
     resources,
     tmp_mount,
 )
@@ -148,11 +147,7 @@ def _strategy(spec: ModelService) -> Manifest:
 def _pod(spec: ModelService, facts: RenderFacts, identity: Identity, config: str) -> Manifest:
     scratch = spec.resources.ephemeral_storage
     return {
-        "serviceAccountName": identity.instance,
-        "automountServiceAccountToken": False,
-        **pull_secrets(spec.image_pull_secrets),
-        "enableServiceLinks": False,
-        "securityContext": pod_security(),
+        **pod_basis(spec, identity.instance),
         "terminationGracePeriodSeconds": PRE_STOP + ceil(spec.request_timeout) + _SLACK,
         **scheduling(spec.scheduling, identity.selector, gpu=spec.gpu, revision="pod-template-hash"),
         **pod_claims(spec.gpu, identity.instance),

@@ -27,7 +27,7 @@ from mlk8s.render.pod import (
     container_security,
     empty_dir,
     env,
-    pod_security,
+    pod_basis,
     resources,
     tmp_mount,
 )
@@ -226,10 +226,7 @@ def _pod(spec: FeatureJob, facts: RenderFacts, source: str) -> Manifest:
     config = {"name": "source", "configMap": {"name": source, "defaultMode": 0o444}}
     return {
         "restartPolicy": "Never",
-        "serviceAccountName": _account(spec),
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": pod_security(),
+        **pod_basis(spec, _account(spec)),
         "terminationGracePeriodSeconds": 30,
         **scheduling(spec.scheduling, job_selector(spec.name), gpu=spec.gpu, soft_spread=False),
         **pod_claims(spec.gpu, _account(spec)),

@@ -9,7 +9,7 @@ from mlk8s.render.container import container, container_configs, container_volum
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.job import queue_label
 from mlk8s.render.network import namespace_peer, network_policy
-from mlk8s.render.pod import pod_security
+from mlk8s.render.pod import pod_basis
 from mlk8s.render.scheduling import scheduling
 from mlk8s.spec.jobset import FeatureJobSet, JobRole
 
@@ -60,10 +60,7 @@ def _role(spec: FeatureJobSet, role: JobRole, labels: dict[str, str], selector: 
     """Return one replicated Job: indexed, so that its pods have stable DNS names."""
     pod: Manifest = {
         "restartPolicy": "Never",
-        "serviceAccountName": spec.name,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": pod_security(),
+        **pod_basis(spec, spec.name),
         "terminationGracePeriodSeconds": 30,
         **scheduling(role.scheduling, selector, soft_spread=False),
         "containers": [container(item) for item in role.containers],

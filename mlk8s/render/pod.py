@@ -6,6 +6,7 @@ A pod made of these parts passes the Pod Security Standard `restricted`.
 from __future__ import annotations
 
 from mlk8s.render.common import Manifest
+from mlk8s.spec.pod import Pulled
 from mlk8s.spec.resources import Gpu, Resources
 
 UID = 10001
@@ -83,6 +84,17 @@ def env(values: dict[str, str]) -> list[Manifest]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def pull_secrets(names: tuple[str, ...]) -> Manifest:
-    """Return the pod's field with the Secrets of registries that want a login; empty without."""
-    return {"imagePullSecrets": [{"name": name} for name in names]} if names else {}
+def pod_basis(spec: Pulled, account: str) -> Manifest:
+    """Return what every pod of ours begins with: its account, how its images are pulled, its hardening.
+
+    Args:
+        account: name of its ServiceAccount, whose token it does not get.
+    """
+    names = [{"name": name} for name in spec.image_pull_secrets]
+    return {
+        "serviceAccountName": account,
+        "automountServiceAccountToken": False,
+        **({"imagePullSecrets": names} if names else {}),
+        "enableServiceLinks": False,
+        "securityContext": pod_security(),
+    }

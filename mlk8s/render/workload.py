@@ -9,7 +9,7 @@ from mlk8s.render.configuration import secrets_annotation
 from mlk8s.render.container import container, container_configs, container_volumes, sidecar
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.network import namespace_peer, network_policy
-from mlk8s.render.pod import pod_security
+from mlk8s.render.pod import pod_basis
 from mlk8s.render.scheduling import scheduling
 from mlk8s.render.volume import claim_spec
 from mlk8s.spec.container import Container
@@ -120,10 +120,7 @@ def pod_template(spec: Workload, facts: RenderFacts) -> Manifest:
     """Return the pods' template; it passes the Pod Security Standard `restricted`."""
     stateful = isinstance(spec, StatefulSet)
     body: Manifest = {
-        "serviceAccountName": spec.name,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": pod_security(),
+        **pod_basis(spec, spec.name),
         "terminationGracePeriodSeconds": ceil(spec.grace_period),
         **scheduling(
             spec.scheduling, workload_selector(spec), revision=_REVISION if stateful else None,

@@ -16,6 +16,7 @@ from mlk8s.spec.configuration import Configuration, outside
 from mlk8s.spec.cron import check_schedule
 from mlk8s.spec.fields import Image, Labels, Name, Namespace, Seconds
 from mlk8s.spec.placement import check_placement
+from mlk8s.spec.pod import Pulled
 from mlk8s.spec.resources import Gpu, Resources
 from mlk8s.spec.scheduling import Scheduling
 from mlk8s.spec.urls import CaFile, DataUrl, Input
@@ -74,7 +75,7 @@ def _inputs(value: object) -> object:
     return {name: Input(url=item) if isinstance(item, str) else item for name, item in value.items()}
 
 
-class FeatureJob(Configuration):
+class FeatureJob(Pulled, Configuration):
     """A Kubernetes Job that runs one function and publishes what it returns as one version of a data set.
 
     Attributes:
@@ -90,6 +91,7 @@ class FeatureJob(Configuration):
         active_deadline: seconds the whole Job may take (`activeDeadlineSeconds`).
         ttl_after_finished: seconds until Kubernetes removes the finished Job (`ttlSecondsAfterFinished`).
         env, config_files, secret_env, secret_files: what the function reads; see Configuration.
+        image_pull_secrets: Secrets of registries that want a login; see Pulled.
         volumes: further storage of the pipeline's container, by Volume.mount.
         scheduling: where the pod runs.
         completions: parts of the version; each is one pod's, whose function gets `index` and `count` besides.

@@ -11,6 +11,7 @@ from mlk8s.spec.configuration import Configuration
 from mlk8s.spec.container import Container, Probes
 from mlk8s.spec.fields import Image, Labels, Name, Namespace, Seconds
 from mlk8s.spec.placement import check_placement
+from mlk8s.spec.pod import Pulled
 from mlk8s.spec.pods import check_pods
 from mlk8s.spec.resources import Gpu, Resources
 from mlk8s.spec.rivals import check_colours, check_demand, check_rivals
@@ -22,7 +23,7 @@ from mlk8s.spec.vertical import Vertical
 from mlk8s.spec.volume import Volume
 
 
-class ModelService(Configuration):
+class ModelService(Pulled, Configuration):
     """One model version served by a Deployment behind a Service and an Ingress.
 
     Attributes:
@@ -41,7 +42,7 @@ class ModelService(Configuration):
         service_type: `ClusterIP`, `NodePort`, `LoadBalancer`, `Headless`, or a ServiceType with options.
         resources: CPU and memory a pod.
         image: model server image; None means the platform's.
-        image_pull_secrets: Secrets (kubernetes.io/dockerconfigjson) of registries that want a login.
+        image_pull_secrets: Secrets of registries that want a login; see Pulled.
         storage_secret: Secret with access-key-id and secret-access-key, mounted as files.
         storage_endpoint: S3 address as seen from pods; None means the platform's.
         env, config_files, secret_env, secret_files: what the server reads; see Configuration.
@@ -76,7 +77,6 @@ class ModelService(Configuration):
     service_type: Annotated[ServiceType, BeforeValidator(as_service_type)] = ServiceType()
     resources: Resources = Resources()
     image: Image | None = None
-    image_pull_secrets: tuple[Name, ...] = ()
     storage_secret: Name = "mlk8s-storage"
     storage_endpoint: str | None = None
     labels: Labels = {}

@@ -24,11 +24,12 @@ import mlk8s
 from mlk8s.clients.oci.login import find_login
 from mlk8s.clients.oci.reference import Reference
 from mlk8s.clients.oci.registry import Repository
-from mlk8s.errors import Forbidden, Mlk8sError, NotFound, UsageError
+from mlk8s.errors import Forbidden, Mlk8sError, NotFound, RolloutFailed, UsageError
 from mlk8s.local import runtime_image
 from mlk8s.local.namespaces import Namespaces
 from mlk8s.local.publish import Pushed, push
 from mlk8s.operations.connection import Kubernetes
+from mlk8s.render.common import PULL_SECRETS
 from mlk8s.spec.resources import Resources
 from mlk8s.storage.artifacts import download
 from mlk8s.storage.models import upload_model
@@ -120,12 +121,29 @@ def requirements(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def pull_secret(k8s: Kubernetes) -> str:
+    """Name of the Secret with the registry's login, as the node calls it."""
+    auths = {f"localhost:{PORT}": {"username": USER, "password": PASSWORD}}
+    text = base64.b64encode(json.dumps({"auths": auths}).encode()).decode()
+    k8s.cluster.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "registry", "namespace": k8s.namespace},
+            "type": "kubernetes.io/dockerconfigjson",
+            "data": {".dockerconfigjson": text},
+        }
+    )
+    return "registry"
+
+
 def _push(image: runtime_image.RuntimeImage, address: str, tag: str) -> Pushed:
     return push(image, Reference.parse(f"{address}/team/scale:{tag}"), plain_http=True)
 
 
 def test_a_changed_model_sends_only_itself_and_the_cluster_pulls_and_serves_it(
-    login: str, k8s: Kubernetes, models: dict[str, Path], requirements: Path
+    login: str, k8s: Kubernetes, models: dict[str, Path], requirements: Path, pull_secret: str
 ) -> None:
     first = runtime_image.build(requirements=requirements, model=models["1"])
     again = runtime_image.build(requirements=requirements, model=models["1"])
@@ -138,11 +156,10 @@ def test_a_changed_model_sends_only_itself_and_the_cluster_pulls_and_serves_it(
     assert [blob.digest for blob in second.layers[:-1]] == [blob.digest for blob in first.layers[:-1]]
     assert resent.present > 10_000_000
     assert resent.sent < 20_000  # the model and the configuration
-    k8s.cluster.create(_pull_secret(k8s.namespace))
     image = f"localhost:{PORT}/team/scale@{resent.reference.digest}"
     service = k8s.deploy(
         mlk8s.ModelService(
-            name="own", model=second.model, image=image, replicas=1, image_pull_secrets=("registry",),
+            name="own", model=second.model, image=image, replicas=1, image_pull_secrets=(pull_secret,),
             resources=Resources(cpu="100m", memory="256Mi"),
         )
     )  # fmt: skip
@@ -152,16 +169,33 @@ def test_a_changed_model_sends_only_itself_and_the_cluster_pulls_and_serves_it(
     assert pod["spec"]["securityContext"]["runAsNonRoot"]
 
 
-def _pull_secret(namespace: str) -> dict[str, Any]:
-    auths = {f"localhost:{PORT}": {"username": USER, "password": PASSWORD}}
-    text = base64.b64encode(json.dumps({"auths": auths}).encode()).decode()
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "registry", "namespace": namespace},
-        "type": "kubernetes.io/dockerconfigjson",
-        "data": {".dockerconfigjson": text},
-    }
+def test_jobs_and_workloads_pull_with_their_secrets_or_the_tenants(
+    login: str, k8s: Kubernetes, requirements: Path, pull_secret: str
+) -> None:
+    """The image has the wheel `six`, which no other image in the cluster has."""
+    pushed = _push(runtime_image.build(base="pipeline", requirements=requirements), login, "job")
+    image = f"localhost:{PORT}/team/scale@{pushed.reference.digest}"
+    job = mlk8s.FeatureJob(
+        name="pulled", source="import six\ndef build():\n    return {'x': [six.__version__]}\n", image=image,
+        output=f"s3://features/{k8s.namespace}", resources=Resources(cpu="100m", memory="256Mi"),
+    )  # fmt: skip
+    with pytest.raises(RolloutFailed, match="cannot be pulled"):
+        k8s.run_job(job)
+    done = k8s.run_job(job.replace(image_pull_secrets=(pull_secret,)))
+    assert done is not None and done.rows == 1
+
+    where = {"metadata": {"annotations": {PULL_SECRETS: pull_secret}}}  # what `Tenant` writes
+    k8s.cluster.patch("Namespace", k8s.namespace, where)
+    stay = ("python3", "-c", "import signal, six; signal.sigwait({signal.SIGTERM})")
+    tiny = Resources(cpu="10m", memory="48Mi", ephemeral_storage="16Mi")
+    k8s.apply(
+        mlk8s.StatefulSet(
+            name="kept", containers=mlk8s.Container("main", image, command=stay, resources=tiny)
+        )
+    )
+    (pod,) = k8s.cluster.list("Pod", labels="app.kubernetes.io/name=kept")
+    assert pod["spec"]["imagePullSecrets"] == [{"name": pull_secret}]
+    assert pod["status"]["containerStatuses"][0]["imageID"].endswith(str(pushed.reference.digest))
 
 
 def test_the_sbom_is_attached_and_names_what_is_inside(

@@ -22,7 +22,8 @@ from mlk8s.render.bluegreen import (
 from mlk8s.render.service import render_service
 from mlk8s.spec.autoscale import Autoscale
 from mlk8s.spec.metric import Metric
-from mlk8s.spec.service import ModelService, Route
+from mlk8s.spec.route import Route
+from mlk8s.spec.service import ModelService
 
 SPEC = ModelService(name="iris", model="s3://models/iris/1", replicas=2, strategy="BlueGreen")
 DEPTH = Metric(name="depth", series="depth", kind="object", of="Deployment")
