@@ -25,6 +25,7 @@ _PAIRS = {
     "secret_files": "secret_files",
 }  # fmt: skip
 """Options of the form KEY=VALUE, and their fields."""
+_FORMS = {"config_file": "PATH=FILE", "secret_env": "KEY=SECRET/KEY", "secret_files": "PATH=SECRET"}
 _ROUTE = ("host", "path", "ingress_class", "tls", "gateway")
 
 
@@ -80,7 +81,7 @@ def _resources(given: dict[str, str]) -> Resources:
 def _pair(option: str, text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise UsageError(f"--{option.replace('_', '-')} {text!r} is not KEY=VALUE")
+        raise UsageError(f"--{option.replace('_', '-')} {text!r} is not {_FORMS.get(option, 'KEY=VALUE')}")
     return key, value
 
 

@@ -82,7 +82,12 @@ def _standard_input(key: str) -> bytes:
         from getpass import getpass
 
         return getpass(f"{key}: ").encode()
-    return sys.stdin.buffer.read().removesuffix(b"\n")
+    value = sys.stdin.buffer.read().removesuffix(b"\n")
+    if not value:
+        raise UsageError(
+            "nothing came from standard input", where="--from-stdin", expected="the value of the key"
+        )
+    return value
 
 
 def register(app: typer.Typer) -> None:

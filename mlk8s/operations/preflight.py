@@ -45,7 +45,8 @@ def require_namespace(cluster: Cluster, namespace: str, *, create: bool = False)
             f"namespace {namespace!r} is not there",
             where=f"context {cluster.context!r}",
             expected=_there(cluster),
-            next_step=f"`kubectl create namespace {namespace}`, or --create-namespace",
+            next_step=f"`kubectl create namespace {namespace}`, in Python "
+            f"`k8s.create_namespace({namespace!r})`, or `mlk8s deploy --create-namespace`",
         )
     labels = {MANAGED_BY: MANAGER, "pod-security.kubernetes.io/enforce": "restricted"}
     cluster.apply(

@@ -54,15 +54,21 @@ def require_secrets(cluster: Cluster, namespace: str, spec: Spec) -> None:
             continue
         if found is None:
             what, expected = f"Secret {name!r} is not there", _others(cluster, namespace)
+            next_step = (
+                f"`mlk8s secret create {name} -n {namespace} --from-file {(*sorted(keys), 'KEY')[0]}=FILE`"
+            )
         else:
             what = f"Secret {name!r} has no key {' and no key '.join(map(repr, lacking))}"
             expected = f"one of its keys: {', '.join(there)}" if there else "a Secret with keys; it has none"
+            next_step = (
+                "name one of them, or make the Secret again with all of its keys: "
+                f"`mlk8s secret create {name} -n {namespace}` replaces the whole"
+            )
         raise NotFound(
             what,
             where=f"namespace {namespace!r}",
             expected=expected,
-            next_step=f"`mlk8s secret create {name} -n {namespace} --from-file "
-            f"{lacking[0] if lacking else 'KEY'}=FILE`",
+            next_step=next_step,
         )
 
 
@@ -115,7 +121,12 @@ def create_secret(
     elif live["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]:
         say(f"Secret {namespace}/{name} unchanged")
     else:
-        say(f"Secret {namespace}/{name} replaced, keys: {', '.join(values)}; a deploy gives it to the pods")
+        gone = sorted(set(live.get("data") or {}) - set(values))
+        without = f", without {', '.join(gone)}, which it had" if gone else ""
+        say(
+            f"Secret {namespace}/{name} replaced, keys: {', '.join(values)}{without}; "
+            "a deploy gives it to the pods"
+        )
 
 
 def _bytes(key: str, value: Value) -> bytes:

@@ -84,7 +84,7 @@ def spec_error(kind: type[BaseModel], error: ValidationError) -> SpecError:
         elif item["type"] == "plain_secret":
             lines.append(f"{path}: {item['msg']}")
         else:
-            lines.append(f"{path}: {_message(item['msg'])}{_found(item)}")
+            lines.append(f"{path}: {_message(item['msg'])}{_found(kind, item)}")
     return SpecError("\n".join(lines), next_step=f"see help(mlk8s.{kind.__name__})")
 
 
@@ -95,10 +95,11 @@ def _message(message: str) -> str:
     return message
 
 
-def _found(item: Any) -> str:
+def _found(kind: type[BaseModel], item: Any) -> str:
     """Return the value that is wrong; of several fields that disagree the message itself names them."""
-    value = item.get("input")
-    if item["type"] == "value_error" and isinstance(value, (dict, BaseModel)):
+    value, path = item.get("input"), item["loc"]
+    of_a_map = bool(path) and get_origin(kind.model_fields[path[0]].annotation) is dict
+    if item["type"] == "value_error" and isinstance(value, (dict, BaseModel)) and not of_a_map:
         return ""
     return f"; found {_shown(value)}"
 

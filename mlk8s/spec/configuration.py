@@ -47,7 +47,7 @@ def variable_name(value: str) -> str:
         ValueError: with the expected form.
     """
     if not _ENV.fullmatch(value):
-        raise ValueError(f"environment variable {value!r}: expected letters, digits and '_'")
+        raise ValueError(f"environment variable {value!r}: expected letters, digits and '_', no digit first")
     return value
 
 

@@ -55,6 +55,7 @@ def test_a_cpu_request_above_the_default_limit_takes_the_limit_with_it() -> None
         ({"replicas": 2, "max": 3, "target": 1.0}, SpecError, "replicas and autoscale are both given"),
         ({"cpu": "lots"}, SpecError, "quantity"),
         ({"env": ["A"]}, UsageError, "not KEY=VALUE"),
+        ({"config_file": ["settings.yaml"]}, UsageError, "'settings.yaml' is not PATH=FILE"),
         ({"env": ["DB_PASSWORD=x"]}, SpecError, "looks like a secret"),
         ({"gpu": 0}, SpecError, "Gpu.count"),
     ],

@@ -111,6 +111,9 @@ def test_a_secret_that_is_not_there_is_refused_before_anything_is_written(
     with pytest.raises(NotFound, match="no key 'password'") as refused:
         k8s.deploy(spec)
     assert refused.value.expected == "one of its keys: user"
+    assert "with all of its keys" in str(
+        refused.value.next_step
+    )  # `secret create` keeps none of the old ones
     for kind in ("Deployment", "ConfigMap", "Service", "ServiceAccount"):
         assert not k8s.cluster.list(kind, labels="app.kubernetes.io/name=configured"), kind
 
@@ -118,9 +121,17 @@ def test_a_secret_that_is_not_there_is_refused_before_anything_is_written(
 def test_the_command_line_makes_a_secret_and_shows_nothing_of_it(k8s: Kubernetes, local_cluster: Any) -> None:
     made = run(k8s, local_cluster, "secret", "create", "db", "--from-stdin", "password", given=f"{FIRST}\n")
     assert made.returncode == 0, made.stderr
-    assert "keys: password" in made.stderr and FIRST not in made.stdout + made.stderr
+    assert (
+        "keys: password, without user, which it had" in made.stderr and FIRST not in made.stdout + made.stderr
+    )
     data = k8s.cluster.get("Secret", "db")["data"]
     assert {key: base64.b64decode(value).decode() for key, value in data.items()} == {"password": FIRST}
+
+
+def test_a_value_that_did_not_come_is_not_stored(k8s: Kubernetes, local_cluster: Any) -> None:
+    made = run(k8s, local_cluster, "secret", "create", "empty", "--from-stdin", "password", given="\n")
+    assert made.returncode == 2 and "nothing came from standard input" in made.stderr
+    assert k8s.cluster.find("Secret", "empty") is None
 
 
 def test_a_secret_of_somebody_else_is_not_replaced(k8s: Kubernetes) -> None:

@@ -37,6 +37,11 @@ def test_one_value_may_stand_where_several_may() -> None:
         ),
         (lambda: service(sidecars=("side",)), "ModelService.sidecars.0: expected a Container; found 'side'"),
         (lambda: service(gpu=mlk8s.Gpu(0)), "Gpu.count: expected greater than or equal to 1; found 0"),
+        (
+            lambda: service(secret_files={"/etc/db": "DB"}),
+            "ModelService.secret_files: expected a DNS-1123 label: lower-case letters, digits and '-', "
+            "starting and ending with a letter or digit, at most 63 characters; found {'/etc/db': 'DB'}",
+        ),
         # Of fields that disagree the message names what was found; all of them again would say no more.
         (
             lambda: mlk8s.Probe(tcp=True, http_get="/x"),
