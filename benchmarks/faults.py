@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from scene import IDLE, SERVER, Manifest, Scene
@@ -20,6 +20,7 @@ from situations import (
     access_mode,
     budget,
     claimed,
+    denying_webhook,
     env_key,
     limit_range,
     limits,
@@ -48,6 +49,8 @@ class Fault:
         labels: of the namespace.
         deletes: 'KIND/NAME' that is deleted afterwards.
         refused: whether the API server refuses the pods, which it does a moment after it was told to.
+        needs: the optional part that the cluster must have, `keda` or `vpa`.
+        without: the optional part that it must not have: another cause would be the right one.
     """
 
     name: str
@@ -58,6 +61,12 @@ class Fault:
     labels: dict[str, str] = field(default_factory=dict)
     deletes: str | None = None
     refused: bool = False
+    needs: str | None = None
+    without: str | None = None
+
+    def fits(self, parts: Collection[str]) -> bool:
+        """Return whether a cluster with these optional parts can have the fault."""
+        return (self.needs is None or self.needs in parts) and self.without not in parts
 
 
 FAULTS: list[Fault] = [
@@ -101,6 +110,8 @@ FAULTS: list[Fault] = [
           lambda s: [s.deployment(priorityClassName="absent")]),
     Fault("webhook", "deployment/x", "webhook-unreachable", r'failed calling webhook "check.example.com"',
           webhook, refused=True),
+    Fault("webhook-denies", "deployment/x", "webhook-denied", r"they have app",
+          denying_webhook, refused=True),
     Fault("admission-policy", "deployment/x", "admission-policy", r"pods need a label team",
           policy, refused=True),
     # the image
@@ -161,7 +172,8 @@ FAULTS: list[Fault] = [
           lambda s: s.scaled(pods_metric("tokens_per_second"), series="tokens_total")),
     Fault("hpa-external", "hpa/x", "hpa-no-rule", r"no rule that makes queue_length",
           lambda s: s.scaled({"type": "External", "external": {"metric": {"name": "queue_length"},
-                                                               "target": {"type": "Value", "value": "1"}}})),
+                                                               "target": {"type": "Value", "value": "1"}}}),
+          without="keda"),
     Fault("hpa-no-request", "hpa/x", "hpa-no-request", r"percentage of the requested cpu",
           lambda s: [s.deployment(s.container(resources={})), s.hpa(CPU)]),
     Fault("hpa-no-target", "hpa/x", "hpa-no-target", r"Deployment y, which is not there",

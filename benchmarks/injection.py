@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from typing import Any
@@ -12,7 +13,7 @@ from scene import Scene
 from mlk8s.clients.cluster import Cluster
 from mlk8s.errors import ClusterError, Rejected
 
-_PATIENCE = 20.0  # seconds until the API server does what it was told
+_PATIENCE = 40.0  # seconds until the API server does what it was told
 _CLUSTER_WIDE = (
     "PersistentVolume",
     "StorageClass",
@@ -42,7 +43,7 @@ def _bring_about(cluster: Cluster, fault: Fault, scene: Scene) -> None:
     for manifest in before:
         create(cluster, manifest)
     if fault.refused:
-        until_refused(cluster, last)
+        until_refused(cluster, last, fault.words)
     create(cluster, last)
     if fault.deletes:
         kind, _, name = fault.deletes.partition("/")
@@ -63,8 +64,8 @@ def create(cluster: Cluster, manifest: dict[str, Any], *, dry_run: bool = False)
             time.sleep(0.1)
 
 
-def until_refused(cluster: Cluster, workload: dict[str, Any]) -> None:
-    """Wait until the API server refuses a workload's pods: it learns of policies with a delay."""
+def until_refused(cluster: Cluster, workload: dict[str, Any], words: str) -> None:
+    """Wait until the API server refuses a workload's pods in these words: it learns of rules with a delay."""
     template = workload["spec"]["template"]
     metadata = {"name": "trial", "namespace": workload["metadata"]["namespace"]}
     trial = {
@@ -77,8 +78,9 @@ def until_refused(cluster: Cluster, workload: dict[str, Any]) -> None:
     while time.monotonic() < end:
         try:
             create(cluster, trial, dry_run=True)
-        except (Rejected, ClusterError):
-            return
+        except (Rejected, ClusterError) as error:
+            if re.search(words, str(error), re.DOTALL):
+                return
         time.sleep(0.2)
     raise AssertionError(f"the API server admits the pods of {metadata['namespace']}")
 

@@ -36,6 +36,27 @@ def serve(port, status):
 threading.Thread(target=serve, args=(5901, 404)).start()
 serve(5902, 401)
 """
+# An admission webhook that refuses every pod, and says why.
+HOOK = """
+import http.server, json, ssl
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *args): pass
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        has = ", ".join(asked["request"]["object"]["metadata"].get("labels") or {})
+        status = {"message": f"pods need a label team (they have {has})"}
+        response = {"uid": asked["request"]["uid"], "allowed": False, "status": status}
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps({key: asked[key] for key in ("apiVersion", "kind")}
+                                    | {"response": response}).encode())
+server = http.server.ThreadingHTTPServer(("", 8443), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/keys/tls.crt", "/keys/tls.key")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
-from scene import REGISTRY, Manifest, Scene
+from scene import HOOK, REGISTRY, Manifest, Scene
+
+from mlk8s.local.pki import serving
 
 
 def pods_metric(name: str, target: str = "1") -> Manifest:
@@ -64,11 +67,10 @@ def only_in(scene: Scene) -> Manifest:
     return {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}}
 
 
-def webhook(scene: Scene) -> list[Manifest]:
-    service = {"namespace": scene.namespace, "name": "absent", "path": "/"}
+def webhook(scene: Scene, service: str = "absent", **client: str) -> list[Manifest]:
     hook = {
         "name": "check.example.com",
-        "clientConfig": {"service": service},
+        "clientConfig": {"service": {"namespace": scene.namespace, "name": service, "path": "/"}, **client},
         "rules": [PODS_MADE],
         "namespaceSelector": only_in(scene),
         "sideEffects": "None",
@@ -79,6 +81,21 @@ def webhook(scene: Scene) -> list[Manifest]:
     metadata = {"name": scene.namespace}
     api = "admissionregistration.k8s.io/v1"
     return [{"apiVersion": api, "kind": kind, "metadata": metadata, "webhooks": [hook]}, scene.deployment()]
+
+
+def denying_webhook(scene: Scene) -> list[Manifest]:
+    """A webhook that answers, and says no."""
+    pair = serving("hook", (f"hook.{scene.namespace}.svc",))
+    text = {key: base64.b64encode(value).decode() for key, value in pair.items()}
+    keys = scene.object("v1", "Secret", "hook", data=text)
+    mounts = [{"name": "keys", "mountPath": "/keys"}]
+    volumes = [{"name": "keys", "secret": {"secretName": "hook"}}]
+    pod = scene.pod(scene.container(HOOK, volumeMounts=mounts), name="hook", volumes=volumes)
+    pod["metadata"]["labels"] = {"app": "hook"}
+    ports = [{"port": 443, "targetPort": 8443}]
+    service = scene.service(selector={"app": "hook"}, ports=ports)
+    service["metadata"]["name"] = "hook"
+    return [keys, pod, service, *webhook(scene, "hook", caBundle=text["ca.crt"])]
 
 
 def policy(scene: Scene) -> list[Manifest]:

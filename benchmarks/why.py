@@ -4,8 +4,9 @@
     python benchmarks/why.py --cluster mlk8s-dev  # one that is there; each fault gets a namespace of its own
     python benchmarks/why.py --only oom,tls
 
-On a cluster of its own, faults of the whole cluster follow: a taint, a cordon, a node that hangs, a metrics
-API that is gone or down.
+On a cluster of its own, KEDA and VPA come after the faults that want a cluster without them. Faults of the
+whole cluster follow: a taint, a cordon, a node that hangs, a metrics API that is gone or down, a part of KEDA
+or VPA that does not run.
 
 Faults are injected in batches. After a batch has settled, `why` is asked exactly once for each, one at a
 time, with nothing known beforehand. The table's last line is `met N of M`; the same is written as JSON, with
@@ -28,14 +29,17 @@ from datetime import UTC, datetime
 from faults import FAULTS, Fault
 from injection import inject, remove
 from local_cluster import RESULTS, machine_facts
+from scaler_faults import SCALERS
 from scene import Scene
 
 import mlk8s
 from mlk8s.clients.cluster import Cluster
 from mlk8s.errors import Mlk8sError
+from mlk8s.local.optional import installed
 from mlk8s.operations.connection import Kubernetes
 
 NAME, PORT = "bench-why", 18600
+PARTS = ("keda", "vpa")
 SECONDS = 5.0
 SHARE = 0.9
 """Of the causes that must be named right."""
@@ -66,22 +70,39 @@ def main() -> int:
     parser.add_argument("--settle", type=float, default=45.0, help="seconds after a batch was injected")
     parser.add_argument("--wide", action="store_true", help="also break the named cluster as a whole")
     arguments = parser.parse_args()
-    chosen = [f for f in FAULTS if not arguments.only or f.name in arguments.only.split(",")]
+    faults = [f for f in (*FAULTS, *SCALERS) if not arguments.only or f.name in arguments.only.split(",")]
     if arguments.cluster is None:
-        from mlk8s.local import native
-        from mlk8s.local.progress import open_progress
-
-        with open_progress() as progress:
-            native.up(NAME, port=PORT, progress=progress, yes=True)
+        bring_up()
     k8s = mlk8s.connect(cluster=arguments.cluster or NAME)
     rows: list[Row] = []
-    for start in range(0, len(chosen), arguments.batch):
-        rows += batch(k8s, chosen[start : start + arguments.batch], arguments.settle)
+    rows += batches(k8s, faults, arguments)
+    if arguments.cluster is None:
+        bring_up(PARTS)
+        rows += batches(k8s, [f for f in faults if f.needs], arguments)
     if arguments.cluster is None or arguments.wide:
         rows += wide(k8s)
     if arguments.cluster is None:
+        from mlk8s.local import native
+
         native.down(NAME)
     return report(rows, k8s.version, keep=not arguments.only)
+
+
+def bring_up(parts: tuple[str, ...] = ()) -> None:
+    """Start the benchmark's own cluster, or add optional parts to it."""
+    from mlk8s.local import native
+    from mlk8s.local.progress import open_progress
+
+    with open_progress() as progress:
+        native.up(NAME, port=PORT, progress=progress, yes=True, optional=parts)
+
+
+def batches(k8s: Kubernetes, faults: list[Fault], arguments: argparse.Namespace) -> list[Row]:
+    """Ask for each of the faults that the cluster can have with the parts that it has now."""
+    fitting = [fault for fault in faults if fault.fits(installed(k8s.cluster))]
+    size = arguments.batch
+    found = [batch(k8s, fitting[i : i + size], arguments.settle) for i in range(0, len(fitting), size)]
+    return [row for rows in found for row in rows]
 
 
 def batch(k8s: Kubernetes, faults: list[Fault], settle: float) -> list[Row]:

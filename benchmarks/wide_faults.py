@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from faults import Fault
+from scaler_faults import triggered, watched
 from situations import IN_FLIGHT
 
 from mlk8s.clients.cluster import Cluster
@@ -96,12 +97,27 @@ def without_external(_: str, cluster: Cluster) -> Iterator[None]:
         )
 
 
+def stopped(deployment: str) -> Callable[[str, Cluster], AbstractContextManager[None]]:
+    """Return what takes a part of the platform its pods."""
+
+    @contextmanager
+    def during(_: str, cluster: Cluster) -> Iterator[None]:
+        cluster.patch("Deployment", deployment, {"spec": {"replicas": 0}}, "mlk8s-system")
+        while cluster.list("Pod", "mlk8s-system", labels=f"app.kubernetes.io/name={deployment}"):
+            time.sleep(0.5)
+        yield
+        cluster.patch("Deployment", deployment, {"spec": {"replicas": 1}}, "mlk8s-system")
+
+    return during
+
+
 @contextmanager
-def without_adapter(_: str, cluster: Cluster) -> Iterator[None]:
-    body = {"spec": {"replicas": 0}}
-    cluster.patch("Deployment", "prometheus-adapter", body, "mlk8s-system")
+def without_admission(_: str, cluster: Cluster) -> Iterator[None]:
+    hooks = [cluster.get("MutatingWebhookConfiguration", "vpa-webhook-config")]
+    cluster.delete("MutatingWebhookConfiguration", "vpa-webhook-config")
     yield
-    cluster.patch("Deployment", "prometheus-adapter", {"spec": {"replicas": 1}}, "mlk8s-system")
+    for item in hooks:
+        cluster.create({**item, "metadata": {"name": item["metadata"]["name"]}})
 
 
 def _ready(cluster: Cluster) -> bool:
@@ -116,7 +132,17 @@ WIDE = [
     WideFault(Fault("no-metrics-api", "hpa/x", "hpa-api-missing", r"external.metrics.k8s.io",
                     lambda s: s.scaled(EXTERNAL)), without_external, 40),
     WideFault(Fault("adapter-down", "hpa/x", "hpa-api-down", r"custom.metrics.k8s.io",
-                    lambda s: s.scaled(IN_FLIGHT)), without_adapter, 40),
+                    lambda s: s.scaled(IN_FLIGHT)), stopped("prometheus-adapter"), 40),
+    WideFault(Fault("vpa-no-metrics", "vpa/x", "vpa-no-metrics", r"metrics.k8s.io, which VPA asks for",
+                    lambda s: watched(s)), stopped("prometheus-adapter"), 40),
+    WideFault(Fault("keda-absent", "so/x", "keda-absent", r"operator has not looked",
+                    lambda s: triggered(s, "vector(1)")), stopped("keda-operator"), 35),
+    WideFault(Fault("vpa-absent", "vpa/x", "vpa-absent", r"no VPA recommender", lambda s: watched(s)),
+              stopped("vpa-recommender"), 65),
+    WideFault(Fault("vpa-no-updater", "vpa/x", "vpa-no-updater", r"updater, .* does not run",
+                    lambda s: watched(s, mode="Recreate", replicas=2)), stopped("vpa-updater"), 40),
+    WideFault(Fault("vpa-no-admission", "vpa/x", "vpa-no-admission", r"admission controller, .* is not there",
+                    lambda s: watched(s, mode="Initial")), without_admission, 40),
     WideFault(Fault("node-lost", "pod/x", "node-lost", r"node \S+ is not ready", lambda s: [s.pod()]),
               silent, 3, before=False),
 ]  # fmt: skip

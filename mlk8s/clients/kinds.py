@@ -50,7 +50,8 @@ _GROUPS: dict[str, tuple[str, str]] = {
     "resource.k8s.io/v1": ("ResourceClaim ResourceClaimTemplate", "ResourceSlice DeviceClass=deviceclasses"),
     "admissionregistration.k8s.io/v1": (
         "",
-        "ValidatingAdmissionPolicy=validatingadmissionpolicies ValidatingAdmissionPolicyBinding",
+        "ValidatingAdmissionPolicy=validatingadmissionpolicies ValidatingAdmissionPolicyBinding "
+        "MutatingWebhookConfiguration ValidatingWebhookConfiguration",
     ),
     "apiregistration.k8s.io/v1": ("", "APIService"),
     "apiextensions.k8s.io/v1": ("", "CustomResourceDefinition"),

@@ -211,7 +211,9 @@ def failure(status: int, body: bytes, what: str, server: str) -> ClusterError:
     """Turn a refusal (HTTP status and a Status object, or text) into the error it stands for."""
     try:
         parsed = orjson.loads(body)
-        message, reason = str(parsed.get("message", "")), str(parsed.get("reason", ""))
+        # a Status has a message; what Prometheus says through the API server's proxy stands in `error`
+        message = str(parsed.get("message") or parsed.get("error") or "")
+        reason = str(parsed.get("reason", ""))
     except (orjson.JSONDecodeError, AttributeError):
         message, reason = body.decode(errors="replace").strip()[:500], ""
     message = message or f"HTTP {status}"

@@ -102,6 +102,7 @@ class Looking:
             found=self.found,
             ingress_namespace=platform.ingress_namespace,
             prometheus=platform.prometheus is not None,
+            prometheus_service=platform.prometheus,
         )
 
     def until_answered(self, rule: Callable[[Facts], T]) -> T:

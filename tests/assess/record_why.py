@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 from faults import FAULTS, Fault
 from injection import inject, remove
+from scaler_faults import SCALERS
 
 import mlk8s
 from mlk8s.assess.doctor_facts import Unknown
@@ -29,7 +30,9 @@ CASES = (
     "cpu", "gpu", "node-selector", "class-missing", "access-mode", "pod-security", "limit-range", "webhook",
     "image-not-found", "image-unauthorized", "mounted-key", "exit-0", "command", "init-oom", "init-fails",
     "liveness", "hpa-no-scrape", "hpa-target-down", "hpa-no-series", "hpa-no-rule", "hpa-no-request",
-    "hpa-at-max", "service-port", "selector", "network-policy", "job", "cron-schedule", "budget", "finalizer",
+    "hpa-at-max", "keda-query", "keda-no-value", "keda-unreachable", "keda-paused", "vpa-no-target",
+    "vpa-few-replicas", "service-port", "selector", "network-policy", "job", "cron-schedule", "budget",
+    "finalizer",
 )  # fmt: skip
 _KEPT = (
     "name", "namespace", "uid", "labels", "annotations", "creationTimestamp", "deletionTimestamp",
@@ -41,7 +44,7 @@ _METRICS = ("metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io"
 def main(cluster: str, *names: str) -> None:
     """Inject the named faults, or all that have a test, at once; record each when it is named."""
     k8s = mlk8s.connect(cluster=cluster)
-    chosen = [fault for fault in FAULTS if fault.name in (names or CASES)]
+    chosen = [fault for fault in (*FAULTS, *SCALERS) if fault.name in (names or CASES)]
     scenes = [inject(k8s.cluster, fault, k8s.platform.server_image or "") for fault in chosen]
     try:
         for fault, scene in zip(chosen, scenes, strict=True):
@@ -85,6 +88,7 @@ def shrunk(fault: Fault, facts: Facts) -> dict[str, Any]:
         "now": facts.now.isoformat(),
         "ingress_namespace": facts.ingress_namespace,
         "prometheus": facts.prometheus,
+        "prometheus_service": facts.prometheus_service,
         "found": found,
     }
 
@@ -107,7 +111,8 @@ def _slim(key: str, item: dict[str, Any]) -> dict[str, Any]:
             for one in item["spec"]["containers"]
         ]
         item["spec"] = {"nodeName": item["spec"].get("nodeName"), "containers": containers}
-        item["status"] = {"phase": item["status"].get("phase")}
+        ready = [one for one in item["status"].get("conditions") or () if one["type"] == "Ready"]
+        item["status"] = {"phase": item["status"].get("phase"), "conditions": ready}
         item["metadata"].pop("annotations", None)
     elif key == "Node":
         item["status"] = {name: item["status"][name] for name in ("allocatable", "conditions")}

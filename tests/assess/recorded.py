@@ -14,6 +14,9 @@ from mlk8s.assess.why.facts import Facts
 
 FACTS = Path(__file__).parent / "facts"
 
+_OPTIONAL: dict[str, Any] = {"ScaledObject": [], "VerticalPodAutoscaler": []}
+"""What a cluster without KEDA and VPA has of their kinds."""
+
 
 def load(case: str) -> dict[str, Any]:
     """Return what was recorded; `now` as a datetime."""
@@ -41,7 +44,7 @@ def why(case: str, **changes: Any) -> tuple[str, Facts]:
     found = load(f"why-{case}")
     lists = {
         key: Unknown(items["unknown"]) if isinstance(items, dict) else items
-        for key, items in (found["found"] | changes).items()
+        for key, items in (_OPTIONAL | found["found"] | changes).items()
     }
     facts = Facts(
         namespace=found["namespace"],
@@ -49,5 +52,6 @@ def why(case: str, **changes: Any) -> tuple[str, Facts]:
         found=lists,
         ingress_namespace=found["ingress_namespace"],
         prometheus=found["prometheus"],
+        prometheus_service=found.get("prometheus_service"),
     )
     return found["asks"], facts

@@ -11,6 +11,7 @@ import pytest
 
 from mlk8s.assess.catalogue import CAUSES, FAMILY
 from mlk8s.assess.cause import Cause
+from mlk8s.assess.doctor_facts import Unknown
 from mlk8s.assess.why.diagnose import SHORT, Absent, diagnose, everything
 from mlk8s.assess.why.facts import Diagnosis, Facts, Wanted
 from mlk8s.assess.why.selecting import tolerated
@@ -39,6 +40,12 @@ NAMED = {
     "hpa-no-rule": ("hpa-no-rule", r"no rule that makes tokens_per_second; it makes", r"ConfigMap"),
     "hpa-no-request": ("hpa-no-request", r"container main of its pods requests none", r"requests.cpu"),
     "hpa-at-max": ("hpa-at-max", r"maximum of 1 replicas: requests_in_flight is \d+", r"above 1"),
+    "keda-query": ("keda-query", r"refuses .*sum\(rate\(x: .*unclosed left parenthesis", r"metadata.query"),
+    "keda-no-value": ("keda-no-value", r"sum\(absent_total\) has no value", r"series and labels"),
+    "keda-unreachable": ("keda-unreachable", r"http://absent\S+:9090: .*no such host", r"address"),
+    "keda-paused": ("keda-paused", r"paused at 1 replicas", r"keda.sh/paused-replicas-`"),
+    "vpa-no-target": ("vpa-no-target", r"Deployment \S+/y does not exist", r"spec.targetRef"),
+    "vpa-few-replicas": ("vpa-few-replicas", r"requests cpu 5m, .*fewer than 2 run", r"minReplicas"),
     "service-port": ("service-port", r"port 8000 of Service x, which has: http 80", r"backend's port"),
     "selector": ("selector-mismatch", r"app=y matches no pod; the nearest, pod \S+, has app=x", r"app=x"),
     "network-policy": ("network-policy", r"NetworkPolicy closed admits nothing", r"on port 8080"),
@@ -234,6 +241,43 @@ def test_what_is_behind_a_service_and_an_autoscaler_is_told_once() -> None:
     assert found == {"deployment": "scaled-to-zero"}
     assert diagnose("HorizontalPodAutoscaler", "x", facts).id == "hpa-disabled"
     assert diagnose("Service", "x", facts).id == "scaled-to-zero"
+
+
+def test_what_keda_lets_sleep_is_well_until_keda_fails() -> None:
+    deployment, scaled = first("keda-no-value", "Deployment"), first("keda-no-value", "ScaledObject")
+    deployment["spec"]["replicas"] = deployment["status"]["replicas"] = 0
+    deployment["status"] |= {"updatedReplicas": 0, "availableReplicas": 0, "readyReplicas": 0}
+    scaled["spec"]["minReplicaCount"] = 0
+    service = {
+        "metadata": {"name": "x", "namespace": deployment["metadata"]["namespace"]},
+        "spec": {"selector": {"app": "x"}, "ports": [{"port": 80}]},
+    }
+    rest: dict[str, Any] = {"Deployment": [deployment], "Pod": [], "Service": [service], "EndpointSlice": []}
+    _, facts = why("keda-no-value", **rest, ScaledObject=[scaled])
+    found = [diagnose(kind, "x", facts) for kind in ("Deployment", "Service", "ScaledObject")]
+    assert [item.state for item in found] == ["healthy"] * 3
+    assert "until a trigger of ScaledObject x wakes it" in found[0].summary
+    for item in scaled["status"]["conditions"]:
+        if item["type"] == "Ready":
+            item |= {"status": "False", "reason": "TriggerError", "message": "Triggers are not working"}
+    _, facts = why("keda-no-value", **rest, ScaledObject=[scaled])
+    assert {diagnose(kind, "x", facts).id for kind in ("Deployment", "Service")} == {"keda-trigger"}
+    scaled["spec"]["minReplicaCount"] = 1
+    _, facts = why("keda-no-value", **rest, ScaledObject=[scaled])
+    assert diagnose("Deployment", "x", facts).id == "scaled-to-zero"
+
+
+def test_parts_of_vpa_that_are_gone_are_named() -> None:
+    assert ask("vpa-few-replicas", **{"*/Pod": []}).id == "vpa-no-updater"
+    assert ask("vpa-few-replicas", MutatingWebhookConfiguration=[]).id == "vpa-no-admission"
+    unseen = Unknown("may not be listed")
+    found = ask("vpa-few-replicas", MutatingWebhookConfiguration=unseen, **{"*/Pod": unseen})
+    assert found.id == "vpa-few-replicas"  # what may not be seen is not missing
+    vertical = first("vpa-few-replicas", "VerticalPodAutoscaler")
+    vertical["spec"]["updatePolicy"]["updateMode"] = "Off"
+    assert "its mode Off applies nothing" in ask("vpa-few-replicas", VerticalPodAutoscaler=[vertical]).summary
+    del vertical["status"]
+    assert ask("vpa-few-replicas", VerticalPodAutoscaler=[vertical]).state == "starting"
 
 
 def test_a_probe_that_has_not_answered_yet_is_a_start() -> None:

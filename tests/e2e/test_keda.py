@@ -64,6 +64,9 @@ def test_a_service_sleeps_wakes_by_requests_and_answers(k8s: Kubernetes, service
     # A request counts as demand for 30 s, then the cooldown begins.
     eventually(lambda: service.status().replicas == 0, 90)
     eventually(lambda: not k8s.cluster.list("Pod", labels="app.kubernetes.io/name=sleeper"), 60)
+    for wanted in ("sleeper", "service/sleeper", "so/sleeper"):  # which is as it should be
+        assert (k8s.why(wanted).state, k8s.why(wanted).id) == ("healthy", None), k8s.why(wanted)
+    assert "until a trigger of ScaledObject sleeper wakes it" in k8s.why("sleeper").summary
     assert not answers(service), "somebody answered without a pod"
     eventually(lambda: answers(service), 60)
     assert service.status().ready >= 1

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import mlk8s
 from mlk8s.cli.app import build
 from mlk8s.errors import Forbidden, NotFound, UsageError
+from mlk8s.local import optional
 from mlk8s.local.handle import Local
 from mlk8s.operations.connection import Kubernetes
 
@@ -24,29 +25,33 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 from faults import FAULTS, Fault
 from injection import create, inject, remove
+from scaler_faults import SCALERS
 from scene import Scene
 
 PATIENCE = 60.0
-CHOSEN = (
+NAMES = (
     "gpu", "node-selector", "class-missing", "no-consumer", "pod-security", "quota", "registry", "secret-key",
     "mounted-key", "oom", "init-oom", "crash", "readiness", "hpa-no-scrape", "hpa-no-rule", "hpa-no-request",
-    "no-service", "selector", "network-policy", "job", "cron-suspended", "finalizer", "namespace",
+    "webhook", "webhook-denies", "admission-policy", "keda-query", "keda-no-value", "keda-unreachable",
+    "keda-paused", "hpa-keda", "vpa-no-target", "vpa-pending", "vpa-few-replicas", "no-service", "selector",
+    "network-policy", "job", "cron-suspended", "finalizer", "namespace",
 )  # fmt: skip
+CHOSEN = [fault for fault in (*FAULTS, *SCALERS) if fault.name in NAMES]
 
 
 @pytest.fixture(scope="module")
 def k8s(local_cluster: Local) -> Kubernetes:
+    optional.install(local_cluster, ["keda", "vpa"])
     return mlk8s.connect(kubeconfig=local_cluster.kubeconfig)
 
 
 @pytest.fixture(scope="module")
 def scenes(k8s: Kubernetes) -> Iterator[dict[str, Scene]]:
     """Every chosen fault, all at the same time."""
-    chosen = [fault for fault in FAULTS if fault.name in CHOSEN]
     image = k8s.platform.server_image or ""
     with ThreadPoolExecutor(6) as pool:
-        made = list(pool.map(lambda fault: inject(k8s.cluster, fault, image), chosen))
-        yield {fault.name: scene for fault, scene in zip(chosen, made, strict=True)}
+        made = list(pool.map(lambda fault: inject(k8s.cluster, fault, image), CHOSEN))
+        yield {fault.name: scene for fault, scene in zip(CHOSEN, made, strict=True)}
         list(pool.map(lambda scene: remove(k8s.cluster, scene), made))
 
 
@@ -61,7 +66,7 @@ def well(k8s: Kubernetes, namespace: str) -> str:
     return namespace
 
 
-@pytest.mark.parametrize("fault", [f for f in FAULTS if f.name in CHOSEN], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", CHOSEN, ids=lambda fault: fault.name)
 def test_the_cause_is_named_within_five_seconds(
     k8s: Kubernetes, scenes: dict[str, Scene], fault: Fault
 ) -> None:

@@ -11,12 +11,14 @@ from mlk8s.assess.observed import Object, place, terminating
 from mlk8s.assess.why.batch import cron_job, job
 from mlk8s.assess.why.deletion import namespace
 from mlk8s.assess.why.facts import Answer, Diagnosis, Facts
+from mlk8s.assess.why.keda import scaled_object
 from mlk8s.assess.why.nodes import budget, node
 from mlk8s.assess.why.pods import pod
 from mlk8s.assess.why.scaling import autoscaler
 from mlk8s.assess.why.services import service
 from mlk8s.assess.why.storage import claim
 from mlk8s.assess.why.traffic import http_route, ingress
+from mlk8s.assess.why.vertical import vertical_autoscaler
 from mlk8s.assess.why.workloads import deployment, pod_set, replica_set
 
 Rule = Callable[[Object, Facts], Answer]
@@ -35,6 +37,8 @@ RULES: dict[str, Rule] = {
     "Service": service,
     "PersistentVolumeClaim": claim,
     "PodDisruptionBudget": budget,
+    "ScaledObject": scaled_object,
+    "VerticalPodAutoscaler": vertical_autoscaler,
     "Node": node,
     "Namespace": namespace,
 }
@@ -43,7 +47,8 @@ RULES: dict[str, Rule] = {
 SHORT: dict[str, str] = {
     "deploy": "Deployment", "sts": "StatefulSet", "ds": "DaemonSet", "rs": "ReplicaSet", "po": "Pod",
     "cj": "CronJob", "hpa": "HorizontalPodAutoscaler", "ing": "Ingress", "svc": "Service",
-    "pvc": "PersistentVolumeClaim", "pdb": "PodDisruptionBudget", "no": "Node", "ns": "Namespace",
+    "pvc": "PersistentVolumeClaim", "pdb": "PodDisruptionBudget", "so": "ScaledObject",
+    "vpa": "VerticalPodAutoscaler", "no": "Node", "ns": "Namespace",
     "ingresses": "Ingress",
     **{kind.lower(): kind for kind in RULES}, **{f"{kind.lower()}s": kind for kind in RULES},
 }  # fmt: skip
@@ -65,7 +70,8 @@ FIRST: dict[str, tuple[str, ...]] = {
 
 NAMED = (
     "Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "Pod", "Service", "Ingress", "HTTPRoute",
-    "HorizontalPodAutoscaler", "PersistentVolumeClaim", "ReplicaSet", "PodDisruptionBudget",
+    "HorizontalPodAutoscaler", "ScaledObject", "VerticalPodAutoscaler", "PersistentVolumeClaim", "ReplicaSet",
+    "PodDisruptionBudget",
 )  # fmt: skip
 """Kinds that may be meant by a name alone, in the order in which they are looked at."""
 

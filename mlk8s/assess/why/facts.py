@@ -39,6 +39,7 @@ class Facts:
         now: the clock reading.
         ingress_namespace: where the ingress controller's pods run, where that is known.
         prometheus: whether there is a Prometheus to ask.
+        prometheus_service: which, 'NAMESPACE/SERVICE:PORT'.
     """
 
     namespace: str
@@ -46,6 +47,7 @@ class Facts:
     found: Mapping[str, Sequence[Object] | Unknown]
     ingress_namespace: str | None = None
     prometheus: bool = False
+    prometheus_service: str | None = None
 
     def want(self, *keys: str) -> None:
         """Ask for several lists at once.

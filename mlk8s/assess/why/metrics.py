@@ -23,7 +23,7 @@ GROUPS = {
 """Which API an HPA asks for each type of metric."""
 
 
-def api_cause(group: str, metric: str, item: Object, facts: Facts) -> Cause | None:
+def api_cause(group: str, metric: str, item: Object, facts: Facts, *, asker: str = "the HPA") -> Cause | None:
     """Return why a metrics API does not answer; None where it is available."""
     services = [a for a in facts.of("APIService") if a["spec"].get("group") == group]
     if not services:
@@ -35,7 +35,7 @@ def api_cause(group: str, metric: str, item: Object, facts: Facts) -> Cause | No
         }.get(group, "KEDA, or prometheus-adapter with externalRules")
         return Cause(
             "hpa-api-missing",
-            f"the API {group}, which the HPA asks for {metric}, is not registered in this cluster",
+            f"the API {group}, which {asker} asks for {metric}, is not registered in this cluster",
             place(item),
             f"install {brings}",
             evidence=(f"kubectl get apiservices: none of group {group}",),
@@ -47,7 +47,7 @@ def api_cause(group: str, metric: str, item: Object, facts: Facts) -> Cause | No
     where = f"{service.get('namespace')}/{service.get('name')}"
     return Cause(
         "hpa-api-down",
-        f"the API {group}, which the HPA asks for {metric}, is not available: {state.get('message', '')}",
+        f"the API {group}, which {asker} asks for {metric}, is not available: {state.get('message', '')}",
         place(item),
         f"see its pods: `mlk8s why service/{service.get('name')} -n {service.get('namespace')}`",
         evidence=(f"APIService {one['metadata']['name']} → {where}: {state.get('reason')}",),
@@ -79,6 +79,22 @@ def pods_metric(metric: str, pods: Sequence[Object], item: Object, facts: Facts)
     if not facts.prometheus:
         return None
     return _source(metric, series, names, item, facts)
+
+
+def keda_serves(metric: str, item: Object, facts: Facts) -> Cause | None:
+    """Return that KEDA serves the external metrics, which knows only those of its own ScaledObjects."""
+    for api in facts.of("APIService"):
+        server = (api["spec"].get("service") or {}).get("name", "")
+        if api["spec"].get("group") == GROUPS["External"] and "keda" in server:
+            return Cause(
+                "hpa-keda-serves",
+                "KEDA serves this cluster's external metrics, only those of its own ScaledObjects, and "
+                f"{metric} is none of them",
+                place(item),
+                "let KEDA scale by it: a ScaledObject with the query, or Autoscale(scaler='keda')",
+                evidence=(f"APIService {api['metadata']['name']} → {server}",),
+            )
+    return None
 
 
 def no_rule(metric: str, item: Object, facts: Facts) -> Cause | None:

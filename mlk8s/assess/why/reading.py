@@ -1,4 +1,4 @@
-"""What several rules read of pods."""
+"""What several rules read of pods and conditions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ def declared_in(pods: Sequence[Object]) -> list[Object]:
 def labels_of(item: Object) -> dict[str, str]:
     """Return an object's labels."""
     return dict(item.get("metadata", {}).get("labels") or {})
+
+
+def shown(state: Object) -> tuple[str, ...]:
+    """Return a condition as one line of evidence; none where there is no condition."""
+    words = ": ".join(str(state[key]) for key in ("reason", "message") if state.get(key))
+    return (f"{state.get('type')}={state.get('status')} {words}".strip(),) if state else ()
 
 
 def is_over(pod: Object) -> bool:

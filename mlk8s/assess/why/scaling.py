@@ -9,13 +9,15 @@ from mlk8s.assess.observed import Object, age, condition, is_true, place, termin
 from mlk8s.assess.sample import hpa_facts
 from mlk8s.assess.why.deletion import held
 from mlk8s.assess.why.facts import Answer, Facts
-from mlk8s.assess.why.metrics import GROUPS, api_cause, no_rule, pods_metric
+from mlk8s.assess.why.metrics import GROUPS, api_cause, keda_serves, no_rule, pods_metric
 from mlk8s.assess.why.pods import of_pods
+from mlk8s.assess.why.reading import shown
 from mlk8s.assess.why.room import requested
+from mlk8s.assess.why.triggers import owner_of, triggers_cause
 from mlk8s.assess.why.workloads import pods_of
 
 _FIRST = 60.0  # seconds until kubelet, scrape and HPA have seen a new pod's CPU twice
-_TARGETS = ("Deployment", "StatefulSet", "ReplicaSet")
+TARGETS = ("Deployment", "StatefulSet", "ReplicaSet")
 
 
 def autoscaler(item: Object, facts: Facts) -> Answer:
@@ -23,14 +25,18 @@ def autoscaler(item: Object, facts: Facts) -> Answer:
     stuck = held(item, facts)
     if stuck is not None:
         return Answer(stuck.message, stuck)
-    facts.want("Pod", "Event", "APIService", *_TARGETS)
+    facts.want("Pod", "Event", "APIService", *TARGETS)
     reference = item["spec"]["scaleTargetRef"]
     kind, name = reference["kind"], reference["name"]
-    target = facts.one(kind, name) if kind in _TARGETS else None
+    target = facts.one(kind, name) if kind in TARGETS else None
+    scaled = owner_of(item, facts)
+    cause = triggers_cause(scaled, target, facts) if scaled is not None else None
+    if cause is not None:
+        return Answer(cause.message, cause)
     able, active, limited = (
         condition(item, key) for key in ("AbleToScale", "ScalingActive", "ScalingLimited")
     )
-    if kind in _TARGETS and target is None:
+    if kind in TARGETS and target is None:
         there = ", ".join(t["metadata"]["name"] for t in facts.of(kind)) or "none"
         return _broken(
             "hpa-no-target",
@@ -106,6 +112,8 @@ def _inactive(item: Object, target: Object | None, active: Object, facts: Facts)
         if cause is not None:
             return Answer(cause.message, cause)
         return Answer(f"{name} has just come; the HPA looks every 15 s", starting=True)
+    if kind == "External" and (served := keda_serves(name, item, facts)) is not None:
+        return Answer(served.message, served)
     unruled = no_rule(name, item, facts) if kind in ("External", "Object") else None
     if unruled is not None:
         return Answer(unruled.message, unruled)
@@ -154,5 +162,4 @@ def _values(seen: dict[str, Any]) -> str:
 
 
 def _broken(key: str, message: str, item: Object, remedy: str, state: Object) -> Answer:
-    facts = (f"{state.get('type')}={state.get('status')} {state.get('reason')}: {state.get('message')}",)
-    return Answer(message, Cause(key, message, place(item), remedy, evidence=facts if state else ()))
+    return Answer(message, Cause(key, message, place(item), remedy, evidence=shown(state)))

@@ -12,7 +12,7 @@ from mlk8s.assess.why.deletion import held
 from mlk8s.assess.why.facts import Answer, Facts
 from mlk8s.assess.why.pods import of_pods
 from mlk8s.assess.why.reading import declared_in, is_over, labels_of
-from mlk8s.assess.why.workloads import deployment
+from mlk8s.assess.why.workloads import asleep, deployment
 
 
 def service(item: Object, facts: Facts) -> Answer:
@@ -34,6 +34,9 @@ def service(item: Object, facts: Facts) -> Answer:
     if not selector:
         return Answer(f"{ready} endpoints that somebody else keeps")
     pods = [p for p in facts.of("Pod") if matches({"matchLabels": selector}, labels_of(p)) and not is_over(p)]
+    rest = _asleep(selector, facts) if not pods else None
+    if rest is not None:
+        return rest
     cause = _selected(item, selector, pods, facts) or _target_port(item, pods)
     if cause is not None:
         return Answer(cause.message, cause)
@@ -54,6 +57,14 @@ def service(item: Object, facts: Facts) -> Answer:
         )
         return Answer(cause.message, cause)
     return Answer(f"{ready} of {len(pods)} pods behind it are ready")
+
+
+def _asleep(selector: dict[str, str], facts: Facts) -> Answer | None:
+    """Return how the Deployment behind it is, where KEDA has scaled that to 0."""
+    for found in facts.of("Deployment"):
+        if matches({"matchLabels": selector}, _template(found)) and not found["spec"].get("replicas", 1):
+            return asleep(found, facts)
+    return None
 
 
 def _selected(item: Object, selector: dict[str, str], pods: Sequence[Object], facts: Facts) -> Cause | None:

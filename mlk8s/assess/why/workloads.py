@@ -12,6 +12,7 @@ from mlk8s.assess.why.pods import detailed, of_pods, pod_at
 from mlk8s.assess.why.probes import NO_WORDS
 from mlk8s.assess.why.refusals import refusal
 from mlk8s.assess.why.selecting import unmatched
+from mlk8s.assess.why.triggers import sleeping, triggers_cause
 from mlk8s.assess.workload import WorkloadFacts, assess_workload
 
 
@@ -40,11 +41,21 @@ def deployment(item: Object, facts: Facts) -> Answer:
         better = of_pods([pod for pod in pods if not is_true(pod, "Ready")], facts)
         return _answer(verdict.summary, verdict.cause, better, pods, facts)
     if verdict.wanted == 0:
-        return Answer("0 replicas", _zero(item))
+        return asleep(item, facts) or Answer("0 replicas", _zero(item))
     if verdict.state == "ready":
         restless = of_pods(pods, facts)
         return Answer(f"{verdict.ready} of {verdict.wanted} pods serve", restless)
     return Answer(verdict.summary, of_pods(pods, facts), starting=True)
+
+
+def asleep(item: Object, facts: Facts) -> Answer | None:
+    """Return how a workload of 0 replicas is that KEDA may wake; None where nothing wakes it."""
+    scaled = sleeping(item, facts)
+    if scaled is None:
+        return None
+    facts.want("Event")
+    name, cause = scaled["metadata"]["name"], triggers_cause(scaled, item, facts)
+    return Answer(f"0 replicas, until a trigger of ScaledObject {name} wakes it", cause)
 
 
 def pod_set(item: Object, facts: Facts) -> Answer:
