@@ -68,6 +68,7 @@ def failure(*arguments: str, code: int, **options: object) -> str:
         (("up", "--port", "80"), "--port"),
         (("up", "--driver", "docker"), "docker"),
         (("up", "--name", "Not_A_Name"), "Not_A_Name"),
+        (("up", "--bare", "--with", "keda"), "--bare"),
         (("demo", "--notebook", "/not/there.ipynb"), "no such notebook"),
     ],
 )
