@@ -49,10 +49,10 @@ class JobVerdict:
 def assess_job(facts: JobFacts) -> JobVerdict:
     """Return the verdict on a Job."""
     attempts = len(facts.pods)
-    if is_true(facts.job, "Complete") or is_true(facts.job, "SuccessCriteriaMet"):
-        message = _result(facts.pods)
-        if message or is_true(facts.job, "Complete"):
-            return JobVerdict("succeeded", "succeeded", None, attempts, message)
+    if is_true(facts.job, "Complete"):
+        return JobVerdict("succeeded", "succeeded", None, attempts, _result(facts.pods))
+    if is_true(facts.job, "SuccessCriteriaMet"):
+        return JobVerdict("running", "has succeeded, its pods end", None, attempts)
     for kind in ("Failed", "FailureTarget"):
         if is_true(facts.job, kind):
             return JobVerdict("failed", "failed", _failure(facts, condition(facts.job, kind)), attempts)
@@ -94,7 +94,7 @@ def _parts(job: Object) -> str:
 
 
 def _step(pod: Object) -> str:
-    running = any(container.running for container in containers(pod))
+    running = any(container.running for container in containers(pod) if not container.sidecar)
     return "pipeline running" if running else pod_step(pod)
 
 
@@ -131,7 +131,8 @@ def _failure(facts: JobFacts, state: Object) -> Cause:
 
 def _end(pod: Object, events: Sequence[Object]) -> Cause:
     """Return why a pod that never restarts ended."""
-    for container in containers(pod):
+    # A sidecar ends with the others, and how it does so is of no account.
+    for container in sorted(containers(pod), key=lambda item: item.sidecar):
         end = container.terminated
         if not end or container.done:
             continue
@@ -171,6 +172,6 @@ def _result(pods: Sequence[Object]) -> str:
         str(container.terminated.get("message") or "")
         for pod in pods
         for container in containers(pod)
-        if not container.init and container.done
+        if not container.init and not container.sidecar and container.done
     ]
     return next((message for message in told if _PUBLISHED in message), told[0] if told else "")

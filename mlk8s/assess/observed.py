@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,11 @@ class Container:
     init: bool
     spec: Object
     status: Object
+
+    @property
+    def sidecar(self) -> bool:
+        """Whether it is a native sidecar, which ends after the main containers."""
+        return self.spec.get("restartPolicy") == "Always"
 
     @property
     def waiting(self) -> Object:
@@ -60,8 +65,8 @@ def containers(pod: Object) -> Iterator[Container]:
     ):
         seen = {status["name"]: status for status in pod.get("status", {}).get(statuses) or []}
         for spec in pod.get("spec", {}).get(specs) or []:
-            ends = init and spec.get("restartPolicy") != "Always"
-            yield Container(spec["name"], ends, spec, seen.get(spec["name"], {}))
+            found = Container(spec["name"], init, spec, seen.get(spec["name"], {}))
+            yield replace(found, init=False) if found.sidecar else found
 
 
 def condition(item: Object, kind: str) -> Object:

@@ -174,9 +174,11 @@ def _delete_and_wait(cluster: Cluster, name: str, namespace: str) -> None:
 
 
 def own_source(cluster: Cluster, applied: list[Manifest]) -> None:
-    """Let the Job or CronJob own the ConfigMap with its source, so that both go together."""
+    """Let the Job or CronJob own the ConfigMaps with its source and files, so that all go together.
+
+    Runs with the same files of a sidecar share their ConfigMap; it goes with the last of them.
+    """
     job = applied[-1]
-    config = next(item for item in applied if item["kind"] == "ConfigMap")
     metadata = job["metadata"]
     reference = {
         "apiVersion": job["apiVersion"],
@@ -185,14 +187,10 @@ def own_source(cluster: Cluster, applied: list[Manifest]) -> None:
         "uid": uid(job),
     }
     body = {"metadata": {"ownerReferences": [reference]}}
-    cluster.patch(
-        "ConfigMap",
-        config["metadata"]["name"],
-        body,
-        metadata["namespace"],
-        type="strategic",
-        manager=_OWNER_MANAGER,
-    )
+    for name in [item["metadata"]["name"] for item in applied if item["kind"] == "ConfigMap"]:
+        cluster.patch(
+            "ConfigMap", name, body, metadata["namespace"], type="strategic", manager=_OWNER_MANAGER
+        )
 
 
 def finish(

@@ -19,6 +19,7 @@ from mlk8s.render.common import (
     needed,
 )
 from mlk8s.render.configuration import environment, file_data, file_mounts, secret_volumes
+from mlk8s.render.container import container_configs, container_volumes, sidecar
 from mlk8s.render.dra import claim_templates, pod_claims
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.network import network_policy, way_to
@@ -34,7 +35,7 @@ from mlk8s.render.pod import (
 from mlk8s.render.scheduling import scheduling
 from mlk8s.render.sources import Sources, sources
 from mlk8s.render.volume import claims, mount, pod_volume
-from mlk8s.spec.job import FeatureCronJob, FeatureJob
+from mlk8s.spec.job import PIPELINE, FeatureCronJob, FeatureJob
 
 SPEC_HASH = "mlk8s.dev/spec-hash"
 """Label with the hash of what a run does, its version left out: finds a run that still goes on."""
@@ -42,8 +43,6 @@ USER_ERROR = 64
 """Exit code of the pipeline when the user's function or data is at fault: no retry helps."""
 QUEUE = "kueue.x-k8s.io/queue-name"
 SOURCE_DIR = "/pipeline"
-PIPELINE = "pipeline"
-"""Name of the container."""
 _SOURCE_FILE = "source.py"
 
 
@@ -157,6 +156,7 @@ def _around(spec: FeatureJob, facts: RenderFacts, source: str) -> list[Manifest]
     return [
         account,
         config,
+        *container_configs(spec.sidecars, _account(spec), facts.namespace, labels),
         policy,
         *claims(spec.volumes, _account(spec), facts.namespace, labels),
         *claim_templates(spec.gpu, _account(spec), facts.namespace, labels),
@@ -196,7 +196,7 @@ def _job_spec(spec: FeatureJob, facts: RenderFacts, labels: dict[str, str], sour
     rules = [
         {
             "action": "FailIndex" if alone else "FailJob",
-            "onExitCodes": {"containerName": "pipeline", "operator": "In", "values": [USER_ERROR]},
+            "onExitCodes": {"containerName": PIPELINE, "operator": "In", "values": [USER_ERROR]},
         },
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     ]
@@ -230,6 +230,7 @@ def _pod(spec: FeatureJob, facts: RenderFacts, source: str) -> Manifest:
         "terminationGracePeriodSeconds": 30,
         **scheduling(spec.scheduling, job_selector(spec.name), gpu=spec.gpu, soft_spread=False),
         **pod_claims(spec.gpu, _account(spec)),
+        **({"initContainers": [sidecar(item) for item in spec.sidecars]} if spec.sidecars else {}),
         "containers": [_container(spec, facts)],
         "volumes": [
             config,
@@ -237,6 +238,7 @@ def _pod(spec: FeatureJob, facts: RenderFacts, source: str) -> Manifest:
             *secret_volumes(spec, PIPELINE),
             *(pod_volume(item, _account(spec)) for item in spec.volumes),
             empty_dir("tmp", spec.resources.ephemeral_storage),
+            *container_volumes(spec.sidecars, _account(spec)),
         ],
     }
 

@@ -13,15 +13,19 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mlk8s.spec.base import Spec
 from mlk8s.spec.configuration import Configuration, outside
+from mlk8s.spec.container import Container
 from mlk8s.spec.cron import check_schedule
 from mlk8s.spec.fields import Image, Labels, Name, Namespace, Seconds
 from mlk8s.spec.placement import check_placement
 from mlk8s.spec.pod import Pulled
+from mlk8s.spec.pods import check_beside
 from mlk8s.spec.resources import Gpu, Resources
 from mlk8s.spec.scheduling import Scheduling
 from mlk8s.spec.urls import CaFile, DataUrl, Input
 from mlk8s.spec.volume import Volume
 
+PIPELINE = "pipeline"
+"""Name of the container that runs the function."""
 _OWN_ENV = ("JOB_NAME", "JOB_UID", "POD_UID", "STORAGE_ENDPOINT", "STORAGE_CREDENTIALS_DIR")
 _OWN_PATHS = ("/pipeline", "/var/run/secrets")
 _SOURCE_LIMIT = 900_000  # bytes; a ConfigMap holds 1 MiB with everything in it
@@ -92,7 +96,9 @@ class FeatureJob(Pulled, Configuration):
         ttl_after_finished: seconds until Kubernetes removes the finished Job (`ttlSecondsAfterFinished`).
         env, config_files, secret_env, secret_files: what the function reads; see Configuration.
         image_pull_secrets: Secrets of registries that want a login; see Pulled.
-        volumes: further storage of the pipeline's container, by Volume.mount.
+        sidecars: containers beside the function, such as a proxy to a database: they start, in this order,
+            before it, restart by themselves, and end after it, which ends the Job.
+        volumes: further storage of the pipeline's container, by Volume.mount; sidecars name it in `mounts`.
         scheduling: where the pod runs.
         completions: parts of the version; each is one pod's, whose function gets `index` and `count` besides.
         parallelism: pods at a time; None means as many as there are parts.
@@ -121,6 +127,7 @@ class FeatureJob(Pulled, Configuration):
     storage_secret: Name = "mlk8s-storage"
     storage_endpoint: str | None = None
     labels: Labels = {}
+    sidecars: tuple[Container, ...] = ()
     volumes: tuple[Volume, ...] = ()
     scheduling: Scheduling = Scheduling()
     completions: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 1
@@ -141,6 +148,8 @@ class FeatureJob(Pulled, Configuration):
             if name.startswith("PIPELINE_") or name in _OWN_ENV:
                 raise ValueError(f"environment variable {name!r} is mlk8s's own; expected another name")
         outside(self, _OWN_PATHS)
+        volumes = [item.name for item in self.volumes]
+        check_beside((), self.sidecars, names=(PIPELINE,), volumes=volumes)
         size = len(self.source.encode()) + sum(len(text.encode()) for text in self.config_files.values())
         if size > _SOURCE_LIMIT:
             raise ValueError(f"source and config_files have {size} bytes; expected at most {_SOURCE_LIMIT}")

@@ -1,8 +1,8 @@
-"""What must hold among the containers of one model service's pods, and the probes of its server."""
+"""What must hold among the containers of one pod, and the probes of a model service's server."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -45,16 +45,12 @@ def check_pods(spec: ModelService) -> None:
     Raises:
         ValueError: with the field, what was found, and what was expected.
     """
-    beside = (*spec.init, *spec.sidecars)
-    readers: tuple[Configuration, ...] = (spec, *beside)
-    _unique("container name", [SERVER, FETCH, *(item.name for item in beside)])
-    _unique("port name", ["http", *(name for item in spec.sidecars for name in item.ports)])
-    _unique("port", [SERVER_PORT, *(port for item in spec.sidecars for port in item.ports.values())])
-    for item in spec.init:
-        if item.probes is not None:
-            raise ValueError(f"init container {item.name!r} has probes; expected none: it only runs once")
+    check_beside(
+        spec.init, spec.sidecars, names=(SERVER, FETCH), ports={"http": SERVER_PORT},
+        volumes=["models", *(item.name for item in spec.volumes)],
+    )  # fmt: skip
+    readers: tuple[Configuration, ...] = (spec, *spec.init, *spec.sidecars)
     check_size([text for item in readers for text in item.config_files.values()])
-    _known_volumes(beside, ["models", *(item.name for item in spec.volumes)])
     own = [name for name in OWN_ENV if name in spec.env or name in spec.secret_env]
     if own:
         raise ValueError(f"environment variable {own[0]!r} is mlk8s's own; expected another name")
@@ -67,17 +63,41 @@ def check_pods(spec: ModelService) -> None:
         check_patience(probes["readiness"], probes["liveness"])
 
 
+def check_beside(
+    init: Sequence[Container],
+    sidecars: Sequence[Container],
+    *,
+    volumes: Sequence[str],
+    names: Sequence[str] = (),
+    ports: Mapping[str, int] | None = None,
+) -> None:
+    """Check that the user's containers of a pod are not in each other's way, nor in that of mlk8s's own.
+
+    Args:
+        names: of mlk8s's own containers.
+        ports: that those listen on, by name.
+        volumes: names of those that may be mounted.
+
+    Raises:
+        ValueError: with what was found, and what was expected.
+    """
+    beside, ports = (*init, *sidecars), ports or {}
+    _unique("container name", [*names, *(item.name for item in beside)])
+    _unique("port name", [*ports, *(name for item in sidecars for name in item.ports)])
+    _unique("port", [*ports.values(), *(port for item in sidecars for port in item.ports.values())])
+    for item in init:
+        if item.probes is not None:
+            raise ValueError(f"init container {item.name!r} has probes; expected none: it only runs once")
+    known = f"one of: {', '.join(volumes)}" if volumes else "none: the pod has no volumes"
+    for item in beside:
+        for path, volume in item.mounts.items():
+            if volume not in volumes:
+                raise ValueError(
+                    f"container {item.name!r} mounts volume {volume!r} at {path}; expected {known}"
+                )
+
+
 def _unique(what: str, values: Sequence[object]) -> None:
     for place, value in enumerate(values):
         if value in values[:place]:
             raise ValueError(f"{what} {value!r} is there twice in one pod; expected different ones")
-
-
-def _known_volumes(containers: Iterable[Container], names: list[str]) -> None:
-    for item in containers:
-        for path, volume in item.mounts.items():
-            if volume not in names:
-                raise ValueError(
-                    f"container {item.name!r} mounts volume {volume!r} at {path}, and the pod has "
-                    f"{', '.join(names)}; expected one of them"
-                )

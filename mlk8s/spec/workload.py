@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from mlk8s.spec.container import Container
 from mlk8s.spec.fields import Labels, Name, Namespace, Seconds
 from mlk8s.spec.pod import Pulled
+from mlk8s.spec.pods import check_beside
 from mlk8s.spec.scheduling import Scheduling
 from mlk8s.spec.strategy import IntOrPercent
 from mlk8s.spec.volume import Volume
@@ -48,35 +49,9 @@ class Workload(Pulled):
         return (*self.init, *self.sidecars, *self.containers)
 
     @model_validator(mode="after")
-    def _names_differ(self) -> Workload:
-        names = [item.name for item in self.every_container]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"two containers are named {twice!r}; expected a name each")
-        taken: dict[int, str] = {}
-        for item in (*self.sidecars, *self.containers):
-            for port in item.ports.values():
-                if port in taken:
-                    raise ValueError(
-                        f"containers {taken[port]!r} and {item.name!r} both listen on port {port}; a pod has "
-                        "one address"
-                    )
-                taken[port] = item.name
-        ports = [name for item in (*self.sidecars, *self.containers) for name in item.ports]
-        both = next((name for name in ports if ports.count(name) > 1), None)
-        if both is not None:
-            raise ValueError(f"two ports are named {both!r}; expected a name each")
-        for item in self.init:
-            if item.probes is not None:
-                raise ValueError(f"init container {item.name!r} has probes; expected none: it ends by itself")
-        known = {item.name for item in self._volumes()}
-        for item in self.every_container:
-            unknown = sorted(set(item.mounts.values()) - known)
-            if unknown:
-                raise ValueError(
-                    f"container {item.name!r} mounts {unknown[0]!r}; expected one of the volumes "
-                    f"{', '.join(sorted(known)) or '(there are none)'}"
-                )
+    def _one_pod(self) -> Workload:
+        names = [item.name for item in self._volumes()]
+        check_beside(self.init, (*self.sidecars, *self.containers), volumes=names)
         return self
 
     def _volumes(self) -> tuple[Volume, ...]:

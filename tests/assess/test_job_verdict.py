@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -60,3 +61,43 @@ def test_a_suspended_job_says_so() -> None:
     found["job"]["status"] = {}
     found["job"]["spec"]["suspend"] = True
     assert assess_job(job("job-succeeded", job=found["job"], pods=[])).summary == "suspended"
+
+
+def with_sidecar(name: str, **end: object) -> dict[str, Any]:
+    """Return a recorded Job whose pods have a sidecar that ended in this way."""
+    found = load(name)
+    for pod in found["pods"]:
+        pod["spec"]["initContainers"] = [{"name": "proxy", "restartPolicy": "Always"}]
+        pod["status"]["initContainerStatuses"] = [{"name": "proxy", "state": {"terminated": end}}]
+    return found
+
+
+def test_a_sidecar_is_not_blamed_for_what_the_pipeline_did() -> None:
+    found = with_sidecar("job-user-error", exitCode=137, reason="Error")
+    verdict = assess_job(job("job-user-error", pods=found["pods"]))
+    assert verdict.cause is not None
+    assert verdict.cause.message.startswith("pipeline failed with exit code 64")
+
+
+def test_a_sidecars_words_are_not_the_jobs_result() -> None:
+    found = with_sidecar("job-succeeded", exitCode=0, message="good bye")
+    assert json.loads(assess_job(job("job-succeeded", pods=found["pods"])).message)["rows"] == 3
+
+
+def test_a_pipeline_that_waits_for_its_sidecar_does_not_run() -> None:
+    found = with_sidecar("job-succeeded")
+    found["job"]["status"] = {}
+    for pod in found["pods"]:
+        pod["status"]["phase"] = "Pending"
+        pod["status"]["initContainerStatuses"][0]["state"] = {"running": {}}
+        pod["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "PodInitializing"}}
+    verdict = assess_job(job("job-succeeded", job=found["job"], pods=found["pods"]))
+    assert "pipeline running" not in verdict.summary
+
+
+def test_a_job_has_ended_when_its_pods_have() -> None:
+    found = load("job-succeeded")
+    conditions = [item for item in found["job"]["status"]["conditions"] if item["type"] != "Complete"]
+    found["job"]["status"]["conditions"] = conditions
+    verdict = assess_job(job("job-succeeded", job=found["job"]))
+    assert (verdict.state, verdict.summary) == ("running", "has succeeded, its pods end")

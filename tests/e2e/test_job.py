@@ -12,6 +12,7 @@ import mlk8s
 from mlk8s.errors import Conflict, NotFound, RolloutFailed
 from mlk8s.operations.connection import Kubernetes
 from mlk8s.operations.job import run_job
+from mlk8s.spec.container import Container, Probe, Probes
 from mlk8s.spec.resources import Resources
 from mlk8s.storage.datasets import read_dataset
 
@@ -27,6 +28,22 @@ BROKEN = """\
 def build() -> None:
     print("reading the table")
     raise KeyError("no column 'age'")
+"""
+# Answers what is in its file; the function asks it.
+BESIDE = """\
+import http.server, signal
+signal.signal(signal.SIGTERM, lambda *_: exit())  # process 1 of a container has no default for it
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+        self.wfile.write(open("/etc/beside/word", "rb").read())
+http.server.HTTPServer(("", 9090), Answer).serve_forever()
+"""
+ASKS = """\
+from urllib.request import urlopen
+
+def build() -> dict[str, list[str]]:
+    return {"x": [urlopen("http://127.0.0.1:9090/", timeout=5).read().decode()]}
 """
 
 
@@ -84,6 +101,38 @@ def test_a_run_that_goes_on_is_waited_for(k8s: Kubernetes, job: mlk8s.FeatureJob
     assert "already runs" in said[0]
     assert result.version.startswith("20")
     assert len(jobs(k8s, "slow")) == 1
+
+
+def test_a_sidecar_is_there_before_the_function_and_ends_with_the_job(
+    k8s: Kubernetes, job: mlk8s.FeatureJob, python_pods: str
+) -> None:
+    files = {"/etc/beside/word": "hello"}
+    beside = Container(
+        "beside", python_pods, command=("python3", "-I", "-c", BESIDE), ports={"web": 9090},
+        config_files=files, probes=Probes(startup=Probe(tcp=True)),
+        resources=Resources(cpu="10m", cpu_limit=None, memory="48Mi", ephemeral_storage="16Mi"),
+    )  # fmt: skip
+    asks = job.replace(name="asks", source=ASKS, sidecars=beside, output=f"{job.output}-asks")
+    done = k8s.run_job(asks)
+    data = read_dataset(asks.output, done.version, config=k8s.storage())
+    assert data.table.to_pydict() == {"x": ["hello"]}
+    (found,) = jobs(k8s, "asks")
+    assert [item["type"] for item in found["status"]["conditions"] if item["status"] == "True"] == [
+        "SuccessCriteriaMet", "Complete",
+    ]  # fmt: skip
+    (pod,) = k8s.cluster.list("Pod", labels="app.kubernetes.io/name=asks")
+    (status,) = pod["status"]["initContainerStatuses"]
+    assert pod["status"]["phase"] == "Succeeded" and "terminated" in status["state"]
+
+    # Its file goes with the last run that mounts it.
+    k8s.run_job(asks.replace(version="two"))
+    (config,) = [
+        item
+        for item in k8s.cluster.list("ConfigMap", labels="app.kubernetes.io/name=asks")
+        if list(item["data"].values()) == ["hello"]
+    ]
+    owners = {item["uid"] for item in config["metadata"]["ownerReferences"]}
+    assert owners == {item["metadata"]["uid"] for item in jobs(k8s, "asks")} and len(owners) == 2
 
 
 def test_an_error_of_the_user_is_not_retried_and_shows_the_log(

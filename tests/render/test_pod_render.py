@@ -64,3 +64,20 @@ def test_images_are_pulled_with_the_tenants_secrets_where_the_spec_names_none(na
 def test_other_specs_have_nothing_to_pull() -> None:
     volume = mlk8s.Volume(name="data", size="1Gi")
     assert pulled_with(volume, ("registry",)) is volume
+
+
+@pytest.mark.parametrize(("spec", "kind"), [(JOB, "Job"), (CRON, "CronJob")])
+def test_a_jobs_sidecars_are_those_of_a_service(spec: Spec, kind: str) -> None:
+    proxy = Container("proxy", "registry/proxy:1", config_files={"/etc/proxy.yaml": "a: 1\n"})
+    job = JOB.replace(sidecars=proxy) if kind == "Job" else CRON.replace(job=CRON.job.replace(sidecars=proxy))
+    made = RENDER[type(spec)](job, FACTS)
+    (pod,) = pods(made)
+    (served,) = pods(render_service(PLAIN.replace(sidecars=proxy), FACTS))
+    (first,) = pod["initContainers"]
+    assert first == served["initContainers"][0]
+    assert first["restartPolicy"] == "Always"
+    assert [item["name"] for item in pod["containers"]] == ["pipeline"]
+    (files,) = [item for item in pod["volumes"] if item["name"] == "files-proxy"]
+    config = {item["metadata"]["name"]: item for item in made if item["kind"] == "ConfigMap"}
+    assert list(config[files["configMap"]["name"]]["data"].values()) == ["a: 1\n"]
+    assert {item["name"] for item in first["volumeMounts"]} <= {item["name"] for item in pod["volumes"]}

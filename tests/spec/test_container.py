@@ -103,7 +103,7 @@ def test_the_servers_probes_keep_what_is_not_given() -> None:
         ({"sidecars": (make(ports={"http": 81}),)}, "port name 'http'"),
         ({"sidecars": (make(ports=(8080,)),)}, "port 8080"),
         ({"init": (make(probes=Probes(startup=Probe(command=("true",)))),)}, "has probes"),
-        ({"sidecars": (make(mounts={"/data": "nowhere"}),)}, "the pod has models"),
+        ({"sidecars": (make(mounts={"/data": "nowhere"}),)}, "expected one of: models"),
         ({"env": {"PORT": "1"}}, "'PORT' is mlk8s's own"),
         ({"config_files": {"/models/x": ""}}, "lies in /models"),
         ({"probes": Probes(startup=Probe(failures=3))}, "expected startup_timeout"),

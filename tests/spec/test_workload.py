@@ -41,14 +41,16 @@ def job_set(**values: Any) -> object:
     ("make", "values", "expected"),
     [
         (stateful, {"containers": ()}, "StatefulSet.containers"),
-        (stateful, {"containers": (MAIN, MAIN)}, "two containers are named 'main'"),
-        (stateful, {"sidecars": Container("b", "c/d:1", ports=(8080,))}, "both listen on port 8080"),
+        (stateful, {"containers": (MAIN, MAIN)}, "container name 'main' is there twice"),
+        (stateful, {"sidecars": Container("b", "c/d:1", ports=(8080,))}, "port 8080 is there twice"),
         (
             stateful,
             {"init": Container("b", "c/d:1", probes=Probes(liveness=Probe(command=("x",))))},
             "probes",
         ),
-        (stateful, {"containers": Container("b", "c/d:1", mounts={"/x": "data"})}, "mounts 'data'"),
+        (stateful, {"containers": Container("b", "c/d:1", mounts={"/x": "data"})}, "mounts volume 'data'"),
+        (job, {"sidecars": Container("pipeline", "c/d:1")}, "container name 'pipeline' is there twice"),
+        (job, {"sidecars": Container("b", "c/d:1", mounts={"/x": "data"})}, "the pod has no volumes"),
         (stateful, {"storage": (DISK, DISK)}, "two volumes are named 'data'"),
         (stateful, {"storage": Volume(name="data", claim="theirs")}, "names a claim"),
         (
