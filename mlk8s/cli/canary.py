@@ -19,9 +19,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model ser
 
 def start(
     name: Name,
-    model: Annotated[
-        str, typer.Option("--model", metavar="URL", help="s3://BUCKET/PATH of the new version.")
-    ],
+    model: Annotated[str, typer.Option("--model", metavar="URL", help="The new version; as deploy --model.")],
     weight: Annotated[
         int, typer.Option("--weight", metavar="PERCENT", help="Share of the requests, 0 to 100.")
     ] = 10,

@@ -35,7 +35,7 @@ def read_inputs(value: str) -> Any:
     except json.JSONDecodeError as error:
         raise UsageError(
             f"not JSON: {error.msg}", where=f"{where}, line {error.lineno}, column {error.colno}",
-            expected="such as '[[5.1, 3.5, 1.4, 0.2]]'",
+            expected="such as '[[5.1, 3.5, 1.4, 0.2]]'; a file as @FILE",
         ) from None  # fmt: skip
     if isinstance(inputs, dict) and isinstance(inputs.get("inputs"), list):
         return _from_v2(inputs["inputs"], where)

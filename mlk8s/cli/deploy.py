@@ -36,7 +36,11 @@ def deploy(
     model: Annotated[
         Text,
         typer.Option(
-            "--model", metavar="URL", rich_help_panel=_SPEC, help="s3://BUCKET/PATH of a model version."
+            "--model",
+            metavar="URL",
+            rich_help_panel=_SPEC,
+            help="A model version: s3://BUCKET/PATH, pvc://CLAIM/PATH, https://HOST/PATH, or file:///PATH of "
+            "the image.",
         ),
     ] = None,
     digest: Annotated[

@@ -12,7 +12,7 @@ from mlk8s.cli.services import Name
 from mlk8s.cli.target import open_namespace
 
 Pod = Annotated[
-    str | None, typer.Option("--pod", metavar="NAME", help="A pod of the service; by default one is chosen.")
+    str | None, typer.Option("--pod", metavar="NAME", help="A pod of the service; a ready one by default.")
 ]
 Container = Annotated[
     str | None, typer.Option("--container", "-c", metavar="NAME", help="A container of the pod.")
@@ -55,7 +55,9 @@ def logs(
         bool, typer.Option("--previous", "-p", help="The last ended run of each container.")
     ] = False,
     timestamps: Annotated[bool, typer.Option("--timestamps", help="Begin each line with its time.")] = False,
-    pod: Pod = None,
+    pod: Annotated[
+        str | None, typer.Option("--pod", metavar="NAME", help="A pod of the service; all by default.")
+    ] = None,
     context: Context = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
@@ -66,8 +68,12 @@ def logs(
         follow=follow, container=container, since=since, tail=tail, previous=previous, pod=pod,
         timestamps=timestamps,
     )  # fmt: skip
+    silent = True
     for line in lines:
+        silent = False
         print(line, flush=follow)
+    if silent:
+        say(f"no such line of {name}; `mlk8s why {name}` says why a container has not started")
 
 
 def exec_(

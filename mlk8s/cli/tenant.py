@@ -33,19 +33,33 @@ def create(
         typer.Option("--quota", metavar="NAME=QUANTITY", help="Sum over the namespace; may be repeated."),
     ] = None,
     user: Annotated[
-        list[str] | None, typer.Option("--user", metavar="NAME", help="Account; may be repeated.")
+        list[str] | None,
+        typer.Option("--user", metavar="NAME", help="A user, who gets an account; may be repeated."),
     ] = None,
     group: Annotated[
         list[str] | None,
-        typer.Option("--group", metavar="NAME", help="Group of the cluster's own identities."),
+        typer.Option(
+            "--group", metavar="NAME", help="Group of the cluster's own identities; may be repeated."
+        ),
     ] = None,
     image_pull_secret: Annotated[
         list[str] | None,
-        typer.Option("--image-pull-secret", metavar="NAME", help="Secret to pull images with."),
+        typer.Option(
+            "--image-pull-secret",
+            metavar="NAME",
+            help="Secret of the namespace to pull images with; may be repeated.",
+        ),
     ] = None,
     exec_: Annotated[bool, typer.Option("--exec", help="Users may run commands in pods.")] = False,
     port_forward: Annotated[bool, typer.Option("--port-forward", help="Users may forward ports.")] = False,
-    dry_run: Annotated[DryRun, typer.Option("--dry-run", metavar="none|client|server")] = DryRun.NONE,
+    dry_run: Annotated[
+        DryRun,
+        typer.Option(
+            "--dry-run",
+            metavar="none|client|server",
+            help="client: print the manifests, change nothing; server: let the API server check them.",
+        ),
+    ] = DryRun.NONE,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:

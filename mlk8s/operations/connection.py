@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform, discover
-from mlk8s.errors import Forbidden, NotFound
+from mlk8s.errors import Forbidden, Mlk8sError, NotFound, UsageError
 from mlk8s.operations.service import Service
 
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from mlk8s.storage.credentials import StorageConfig
 
 Say = Callable[[str], None]
+
+_SERVICES = (
+    "app.kubernetes.io/managed-by=mlk8s,app.kubernetes.io/component=model-server,mlk8s.dev/track=stable"
+)
+"""Labels of the Deployments that are a service's own, not a canary's."""
 
 
 def connect(
@@ -135,7 +140,9 @@ class Kubernetes:
             StorageError: the model is not in the storage, or its digest differs.
         """
         from mlk8s.operations.deploy import deploy
+        from mlk8s.spec.service import ModelService
 
+        _expect(service, ModelService, "deploy")
         deploy(
             self.cluster,
             self.platform,
@@ -156,21 +163,30 @@ class Kubernetes:
         service = Service(self.cluster, self.platform, name, namespace or self.namespace)
         if self.cluster.find("Deployment", name, service.namespace) is None:
             there = [item.name for item in self.services(service.namespace)]
+            elsewhere = self._namespaces_with(name)
             raise NotFound(
                 f"no model service is named {name!r}",
                 where=f"namespace {service.namespace!r} of context {self.cluster.context!r}",
                 expected=f"one of: {', '.join(there)}" if there else "a service that `deploy` made",
+                next_step=f"it is in namespace {', '.join(elsewhere)}: -n, or `connect(namespace=...)`"
+                if elsewhere
+                else None,
             )
         return service
+
+    def _namespaces_with(self, name: str) -> list[str]:
+        try:
+            found = self.cluster.list(
+                "Deployment", all_namespaces=True, labels=f"{_SERVICES},app.kubernetes.io/name={name}"
+            )
+        except Mlk8sError:  # not everybody may look there, and a name that was mistyped may be no label
+            return []
+        return sorted(item["metadata"]["namespace"] for item in found)
 
     def services(self, namespace: str | None = None) -> list[Service]:
         """Return the model services of a namespace."""
         namespace = namespace or self.namespace
-        selector = (
-            "app.kubernetes.io/managed-by=mlk8s,app.kubernetes.io/component=model-server,"
-            "mlk8s.dev/track=stable"
-        )
-        found = self.cluster.list("Deployment", namespace, labels=selector)
+        found = self.cluster.list("Deployment", namespace, labels=_SERVICES)
         return [Service(self.cluster, self.platform, item["metadata"]["name"], namespace) for item in found]
 
     def apply(
@@ -194,7 +210,9 @@ class Kubernetes:
             RolloutFailed, WaitTimeout: pods do not become ready; the cause, where it is known.
         """
         from mlk8s.operations.objects import apply_spec
+        from mlk8s.spec.base import Spec
 
+        _expect(spec, Spec, "apply")
         return apply_spec(
             self.cluster, self.platform, spec, wait=wait, timeout=timeout,
             create_namespace=create_namespace, say=say or print,
@@ -256,6 +274,28 @@ class Kubernetes:
         if wait:
             wait_metric(self.cluster, metric)
 
+    def metrics(self) -> list[Metric]:
+        """Return the metrics of one's own that are declared in the cluster."""
+        from mlk8s.operations.metrics import metrics
+
+        return metrics(self.cluster)
+
+    def remove_metric(self, name: str, *, wait: bool = True, say: Say | None = None) -> None:
+        """Take a metric of one's own from the platform's adapter.
+
+        Args:
+            wait: until the metrics API has forgotten it.
+
+        Raises:
+            NotFound: no such metric is declared; names those that are.
+            Forbidden: we may not write in the platform's namespace.
+        """
+        from mlk8s.operations.metrics import remove_metric, wait_gone
+
+        metric = remove_metric(self.cluster, name, say=say or print)
+        if wait:
+            wait_gone(self.cluster, metric)
+
     def run_job(
         self, job: FeatureJob, *, wait: bool = True, timeout: float | None = None, say: Say | None = None
     ) -> JobResult | None:
@@ -266,13 +306,17 @@ class Kubernetes:
             WaitTimeout: it still runs after `timeout` seconds (default: the job's active deadline).
         """
         from mlk8s.operations.job import run_job
+        from mlk8s.spec.job import FeatureJob
 
+        _expect(job, FeatureJob, "run_job")
         return run_job(self.cluster, self.platform, job, wait=wait, timeout=timeout, say=say or print)
 
     def apply_cron(self, cron: FeatureCronJob, *, say: Say | None = None) -> None:
         """Apply a scheduled feature pipeline."""
         from mlk8s.operations.cron import apply_cron
+        from mlk8s.spec.job import FeatureCronJob
 
+        _expect(cron, FeatureCronJob, "apply_cron")
         apply_cron(self.cluster, self.platform, cron, say=say or print)
 
     def trigger_cron(
@@ -352,3 +396,15 @@ class Kubernetes:
             access_key_id=values["access-key-id"],
             secret_access_key=values["secret-access-key"],
         )
+
+
+def _expect(given: object, wanted: type[Spec], method: str) -> None:
+    if isinstance(given, wanted):
+        return
+    one = "a declared object, such as StatefulSet" if wanted.__name__ == "Spec" else f"a {wanted.__name__}"
+    raise UsageError(
+        f"{method}: a {type(given).__name__} is given",
+        expected=one,
+        next_step="ModelService: `deploy`; FeatureJob: `run_job`; FeatureCronJob: `apply_cron`; "
+        "any other: `apply`; plain manifests: `mlk8s apply -f`",
+    )

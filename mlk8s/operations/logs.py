@@ -119,7 +119,7 @@ def _checked(
     try:
         seconds = None if since is None else parse_duration(since)
     except ValueError as error:
-        raise UsageError(f"since is {since!r}", expected=str(error)) from None
+        raise UsageError(f"since is {since!r}", expected=str(error).removeprefix("expected ")) from None
     return _Wish(container, seconds, tail, previous, pod, timestamps)
 
 

@@ -30,7 +30,16 @@ class Spec(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, *unnamed: Any, **values: Any) -> None:
+        if unnamed:
+            named = ", ".join(
+                f"{key}=..." for key, item in type(self).model_fields.items() if item.is_required()
+            )
+            raise SpecError(
+                f"{type(self).__name__}: {_shown(unnamed[0])} stands without the name of its field; expected "
+                f"{type(self).__name__}({named or 'FIELD=...'})",
+                next_step=f"see help(mlk8s.{type(self).__name__})",
+            )
         try:
             super().__init__(**values)
         except ValidationError as error:

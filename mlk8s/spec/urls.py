@@ -13,7 +13,8 @@ from mlk8s.spec.fields import _DIGEST, dns_label
 from mlk8s.spec.volume import ObjectName, dns_subdomain
 
 _PATH = r"/[A-Za-z0-9._/=-]*[A-Za-z0-9._=-]"
-_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]" + _PATH)
+_BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+_S3 = re.compile(rf"s3://{_BUCKET}{_PATH}")
 _OTHER = re.compile(r"(?:pvc://[a-z0-9.-]+|https://[A-Za-z0-9.-]+(?::[0-9]{1,5})?)" + _PATH)
 _IMAGE = re.compile("file://" + _PATH)
 _FORMS = (
@@ -31,6 +32,9 @@ def model_url(value: str) -> str:
     if not any(form.fullmatch(value) for form in (_S3, _OTHER, _IMAGE)):
         if value.startswith("http://"):
             raise ValueError("expected https://: what comes over http can be changed on its way")
+        bucket = value.removeprefix("s3://").partition("/")[0]
+        if value.startswith("s3://") and not re.fullmatch(_BUCKET, bucket):
+            raise ValueError(f"bucket {bucket!r}: expected 3 to 63 lower-case letters, digits, '-' and '.'")
         raise ValueError(f"expected the address of a version, {_FORMS}")
     if scheme(value) == "s3":
         return value
@@ -53,9 +57,9 @@ def data_url(value: str) -> str:
     Raises:
         ValueError: it is no address, or one that can only be read.
     """
-    if scheme(model_url(value)) in ("https", "file"):
-        raise ValueError("expected s3://BUCKET/DATASET or pvc://CLAIM/DATASET: others are for reading")
-    return value
+    if scheme(value) not in ("s3", "pvc"):
+        raise ValueError("expected s3://BUCKET/DATASET or pvc://CLAIM/DATASET")
+    return model_url(value)
 
 
 def scheme(url: str) -> str:

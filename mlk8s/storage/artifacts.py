@@ -336,8 +336,16 @@ def _no_version(place: Location, config: StorageConfig | None) -> Mlk8sError:
         there = [] if place.scheme == "https" else versions(place.parent, config)
     except AccessDenied:
         there = []
-    listed = f"one of {', '.join(there[-8:])}" if there else None
-    return ObjectNotFound(f"There is no version {place.name!r}.", where=str(place), expected=listed)
+    if there:
+        expected, next_step = f"one of {', '.join(there[-8:])}", None
+    else:
+        expected, next_step = (
+            f"a version below {place.parent}",
+            "see whether the bucket and the path are right",
+        )
+    return ObjectNotFound(
+        f"There is no version {place.name!r}.", where=str(place), expected=expected, next_step=next_step
+    )
 
 
 def _natural(version: str) -> list[tuple[int, int, str]]:

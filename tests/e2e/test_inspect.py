@@ -12,7 +12,7 @@ import pytest
 from onnx_models import scaling
 
 import mlk8s
-from mlk8s.errors import NotFound, UsageError, WaitTimeout
+from mlk8s.errors import NotFound, StorageError, UsageError, WaitTimeout
 from mlk8s.operations.connection import Kubernetes
 from mlk8s.operations.inspect import ready_pods
 from mlk8s.operations.logs import LogLine
@@ -66,6 +66,26 @@ def test_a_command_has_its_input_its_output_and_its_exit_code(k8s: Kubernetes, s
     place = ("--kubeconfig", k8s.cluster.source, "-n", k8s.namespace)
     shell = mlk8s_command("exec", NAME, *place, "--", *python("import sys; print(6 * 7); sys.exit(9)"))
     assert (shell.stdout, shell.returncode) == ("42\n", 9), shell.stderr
+
+
+def test_what_is_mixed_up_is_told_with_the_next_step(k8s: Kubernetes, service: Service) -> None:
+    with pytest.raises(NotFound) as elsewhere:
+        k8s.service(NAME, "default")
+    assert f"it is in namespace {k8s.namespace}" in str(elsewhere.value.next_step)
+    given: Any = mlk8s.StatefulSet(name="db", containers=mlk8s.Container("db", "registry.example.com/db:1"))
+    with pytest.raises(UsageError, match="deploy: a StatefulSet is given") as other:
+        k8s.deploy(given)
+    assert "any other: `apply`" in str(other.value.next_step)
+    plain: Any = {"kind": "Pod"}
+    with pytest.raises(UsageError, match="apply: a dict is given"):
+        k8s.apply(plain)
+    with pytest.raises(StorageError, match="There is no version '1'") as bucket:
+        k8s.deploy(mlk8s.ModelService(name="typo", model="s3://modells/iris/1"))
+    assert "whether the bucket and the path are right" in str(bucket.value.next_step)
+    silent = mlk8s_command(
+        "logs", NAME, "--kubeconfig", k8s.cluster.source, "-n", k8s.namespace, "--tail", "0"
+    )
+    assert silent.stdout == "" and f"no such line of {NAME}" in silent.stderr
 
 
 def test_events_and_logs_of_all_pods_are_in_order(k8s: Kubernetes, service: Service) -> None:

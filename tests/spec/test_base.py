@@ -12,6 +12,11 @@ from mlk8s.errors import SpecError
 SIDE = mlk8s.Container("side", "registry.example.com/side:1")
 
 
+def unnamed() -> Any:
+    make: Any = mlk8s.ModelService
+    return make("iris", "s3://models/iris/1")
+
+
 def service(**values: Any) -> mlk8s.ModelService:
     return mlk8s.ModelService(name="iris", model="s3://models/iris/1", **values)
 
@@ -41,6 +46,16 @@ def test_one_value_may_stand_where_several_may() -> None:
             lambda: service(secret_files={"/etc/db": "DB"}),
             "ModelService.secret_files: expected a DNS-1123 label: lower-case letters, digits and '-', "
             "starting and ending with a letter or digit, at most 63 characters; found {'/etc/db': 'DB'}",
+        ),
+        (
+            unnamed,
+            "ModelService: 'iris' stands without the name of its field; "
+            "expected ModelService(name=..., model=...)",
+        ),
+        (
+            lambda: mlk8s.ModelService(name="iris", model="s3://m/iris/1"),
+            "ModelService.model: bucket 'm': expected 3 to 63 lower-case letters, digits, '-' and '.'; "
+            "found 's3://m/iris/1'",
         ),
         # Of fields that disagree the message names what was found; all of them again would say no more.
         (
