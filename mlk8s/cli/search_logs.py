@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mlk8s.cli.options import Context, Form, Kubeconfig, Output
+from mlk8s.cli.output import say
 from mlk8s.cli.target import open_cluster
 from mlk8s.errors import UsageError
 
@@ -74,6 +75,7 @@ def search_logs(
             place = f"{found.namespace}/{found.pod}/{found.container}"
             print(f"{found.time:%Y-%m-%dT%H:%M:%S.%f}Z {place} {found.line}")
     if none:
+        say("no such line has been shipped; the newest follow some seconds after they were written")
         raise typer.Exit(1)
 
 

@@ -58,7 +58,7 @@ class Logs:
 
         Raises:
             NotFound: the cluster has no collector, and no source is given.
-            UsageError: service and pod are both given, or a time that is none.
+            UsageError: service and pod are both given, a time that is none, or a source that is no address.
             StorageError: object storage refused, or did not answer.
         """
         found = _search(
@@ -76,7 +76,13 @@ def _search(
 ) -> Iterator[LogLine]:  # fmt: skip
     if service is not None and pod is not None:
         raise UsageError("service and pod are both given", expected="one of them")
+    if source is not None and not source.startswith("s3://"):
+        raise UsageError(f"source is {source!r}", expected="s3://BUCKET/PATH of lines that a collector wrote")
     now = datetime.now(UTC)
+    begin = None if since is None else _moment("since", since, now)
+    end = now + timedelta(days=1) if until is None else _moment("until", until, now)
+    if begin is not None and begin > end:
+        raise UsageError(f"since {since} is later than until {until}", expected="since before until")
     wanted = re.compile(_POD.format(name=re.escape(service))) if service is not None else pod
     return search(
         source or _source(cluster),
@@ -84,8 +90,8 @@ def _search(
         namespace=namespace,
         pod=wanted,
         container=container,
-        since=None if since is None else _moment("since", since, now),
-        until=now + timedelta(days=1) if until is None else _moment("until", until, now),
+        since=begin,
+        until=end,
         config=storage,
     )
 

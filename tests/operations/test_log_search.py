@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from mlk8s.errors import UsageError
-from mlk8s.operations.log_search import _POD, _moment
+from mlk8s.operations.log_search import _POD, Logs, _moment
+from mlk8s.storage.credentials import StorageConfig
 
 NOW = datetime(2026, 11, 24, 10, tzinfo=UTC)
 
@@ -52,3 +54,20 @@ def test_a_moment_is_a_time_or_so_long_ago(value: object, expected: datetime) ->
 def test_what_is_no_moment_is_refused() -> None:
     with pytest.raises(UsageError, match="since is 'yesterday'"):
         _moment("since", "yesterday", NOW)
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"since": "2h", "until": "3h", "source": "s3://logs/pods"}, "since 2h is later than until 3h"),
+        ({"source": "logs/pods"}, "source is 'logs/pods'"),
+        ({"service": "iris", "pod": "iris-*"}, "service and pod are both given"),
+    ],
+)
+def test_a_wish_that_nothing_fulfils_is_refused_before_anything_is_asked(
+    wish: dict[str, str], words: str
+) -> None:
+    nowhere: Any = None  # no cluster is asked
+    storage = StorageConfig(endpoint="http://127.0.0.1:1", access_key_id="a", secret_access_key="b")  # noqa: S106
+    with pytest.raises(UsageError, match=words):
+        Logs(nowhere, lambda: storage).search("x", **wish)
