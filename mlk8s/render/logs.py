@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlk8s.render.common import MANAGED_BY, MANAGER, NAME, Manifest, manifest, needed
 from mlk8s.render.facts import RenderFacts
-from mlk8s.render.network import namespace_peer
+from mlk8s.render.network import namespace_peer, rules
 from mlk8s.render.pod import CREDENTIALS_DIR, credentials_mount, credentials_volume
 from mlk8s.render.workload import daemon_set, workload_surroundings
 from mlk8s.spec.container import Container, Probe, Probes
@@ -75,10 +75,12 @@ def _container(spec: LogCollector, facts: RenderFacts, endpoint: str) -> Contain
 
 def _surroundings(collector: DaemonSet, facts: RenderFacts, endpoint: str) -> list[Manifest]:
     found = workload_surroundings(collector, facts, storage_endpoint=endpoint)
-    rules = [item["spec"]["ingress"] for item in found if item["kind"] == "NetworkPolicy"]
     callers = [namespace_peer(facts.prometheus_namespace)] if facts.prometheus_namespace else []
-    for rule in rules:  # nobody of its own namespace calls it, Prometheus does
-        rule[:] = [{"from": callers, "ports": [{"protocol": "TCP", "port": _PORT}]}] if callers else []
+    ingress = [{"from": callers, "ports": [{"protocol": "TCP", "port": _PORT}]}] if callers else []
+    for item in found:
+        if item["kind"] == "NetworkPolicy":  # nobody of its own namespace calls it, Prometheus does
+            policy = item["spec"]
+            item["spec"] = {"podSelector": policy["podSelector"], **rules(ingress, policy["egress"])}
     return found
 
 

@@ -28,13 +28,18 @@ def network_policy(
     egress: Sequence[Manifest] = (),
 ) -> Manifest:
     """Return the policy of the selected pods: callers as given; out to DNS, the object storage, `egress`."""
-    spec = {
-        "podSelector": {"matchLabels": dict(selector)},
-        "policyTypes": ["Ingress", "Egress"],
-        "ingress": ingress,
-        "egress": [*dns_ways(), *([way_to(storage_endpoint, facts)] if storage_endpoint else []), *egress],
-    }
+    ways = [*dns_ways(), *([way_to(storage_endpoint, facts)] if storage_endpoint else []), *egress]
+    spec = {"podSelector": {"matchLabels": dict(selector)}, **rules(ingress, ways)}
     return manifest("networking.k8s.io/v1", "NetworkPolicy", name, facts.namespace, labels, spec=spec)
+
+
+def rules(ingress: Sequence[Manifest], egress: Sequence[Manifest]) -> Manifest:
+    """Return a policy's rules in both directions; nothing is let through but what they name.
+
+    No empty list: the API server does not keep one, and every apply of it would count as a change.
+    """
+    given = {"ingress": list(ingress), "egress": list(egress)}
+    return {"policyTypes": ["Ingress", "Egress"], **{name: items for name, items in given.items() if items}}
 
 
 def dns_ways() -> list[Manifest]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mlk8s.render.common import PULL_SECRETS, Manifest, manifest
 from mlk8s.render.facts import RenderFacts
-from mlk8s.render.network import dns_ways, namespace_peer, way_to
+from mlk8s.render.network import dns_ways, namespace_peer, rules, way_to
 from mlk8s.render.rights import user_rules
 from mlk8s.render.walls import walls
 from mlk8s.spec.tenant import Tenant
@@ -65,12 +65,11 @@ def _policies(spec: Tenant, facts: RenderFacts) -> list[Manifest]:
     targets += [{"ipBlock": {"cidr": cidr}} for cidr in allow.to_networks]
     if targets:
         ways.append({"to": targets})
-    both = ["Ingress", "Egress"]
-    deny = {"podSelector": {}, "policyTypes": both}
-    rules = {**deny, "ingress": [{"from": callers}] if callers else [], "egress": ways}
+    deny = {**every, **rules([], [])}
+    allowed = {**every, **rules([{"from": callers}] if callers else [], ways)}
     return [
         _of(spec, "networking.k8s.io/v1", "NetworkPolicy", "default-deny", spec=deny),
-        _of(spec, "networking.k8s.io/v1", "NetworkPolicy", "tenant-allow", spec=rules),
+        _of(spec, "networking.k8s.io/v1", "NetworkPolicy", "tenant-allow", spec=allowed),
     ]
 
 
