@@ -39,7 +39,7 @@ def require_scalers(cluster: Cluster, spec: ModelService, namespace: str) -> Non
     elif autoscale is not None and any(
         item.declared and item.declared.kind == "external" for item in autoscale.followed
     ):
-        _require_external_metrics(cluster)
+        require_external_metrics(cluster)
     if vertical is not None:
         _require_kind(cluster, f"{vertical_api.API}/VerticalPodAutoscaler", "VPA", "vertical", "vpa")
         served.append("VerticalPodAutoscaler")
@@ -61,8 +61,13 @@ def _require_kind(cluster: Cluster, kind: str, what: str, field: str, part: str)
         )
 
 
-def _require_external_metrics(cluster: Cluster) -> None:
-    """Check who serves external metrics: there is one API of them in a cluster, and one server of it."""
+def require_external_metrics(cluster: Cluster) -> None:
+    """Check who serves external metrics: there is one API of them in a cluster, and one server of it.
+
+    Raises:
+        NotFound: nobody does.
+        Conflict: KEDA does, which knows only those of its own ScaledObjects.
+    """
     try:
         found = cluster.find("APIService", EXTERNAL)
     except Forbidden:

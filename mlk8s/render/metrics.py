@@ -89,6 +89,14 @@ def with_rules(config: str, declared: Mapping[str, str]) -> str:
     return yaml.safe_dump(values, sort_keys=False, width=110) if declared else config
 
 
+def without_rule(config: str, metric: Metric) -> str:
+    """Return the adapter's configuration without the rule of a metric."""
+    values = yaml.safe_load(config)
+    section = "externalRules" if metric.kind == "external" else "rules"
+    values[section] = [rule for rule in values.get(section) or [] if rule["name"].get("as") != metric.name]
+    return yaml.safe_dump(values, sort_keys=False, width=110)
+
+
 def query(follow: Follow, metric: Metric, identity: Identity, namespace: str) -> str:
     """Return PromQL for one number: the metric of a whole service, which its pods share."""
     if metric.kind == "external":

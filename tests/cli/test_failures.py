@@ -64,6 +64,8 @@ def failure(*arguments: str, code: int, **options: object) -> str:
         (("loadtest", "iris", "--data", "[[1]]"), "--steps"),
         (("loadtest", "iris", "--data", "[[1]]", "--steps", "1,x"), "--steps"),
         (("loadtest", "iris", "--data", "[[1]]", "--steps", "1000000"), "rps"),
+        (("metric", "add", "queue-length", "--series", "jobs"), "lower-case letters, digits and '_'"),
+        (("metric", "add", "queue", "--series", "jobs", "--label", "a"), "KEY=VALUE"),
         (("report", "/not/there"), "not a load test's directory"),
         (("up", "--port", "80"), "--port"),
         (("up", "--driver", "docker"), "docker"),

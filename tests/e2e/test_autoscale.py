@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +11,11 @@ import orjson
 import pytest
 from onnx_models import ROW, scaling
 from pods import create_pod, pod
+from typer.testing import CliRunner
 
 import mlk8s
-from mlk8s.errors import Conflict, NotFound
+from mlk8s.cli.app import build
+from mlk8s.errors import Conflict, NotFound, UsageError
 from mlk8s.local import optional, parts
 from mlk8s.local.handle import Local
 from mlk8s.local.platform_manifests import load_files
@@ -83,13 +86,17 @@ def spec(k8s: Kubernetes, keda: bool) -> mlk8s.ModelService:
 
 
 @pytest.fixture(scope="module")
-def service(
-    k8s: Kubernetes, spec: mlk8s.ModelService, keda: bool, local_cluster: Local, python_pods: str
-) -> Service:
+def exporter(k8s: Kubernetes, local_cluster: Local, python_pods: str) -> str:
+    """A pod that Prometheus scrapes, with a series of its own."""
+    manifest = pod("queue", script=EXPORTER)
+    manifest["metadata"]["annotations"] = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
+    create_pod(local_cluster, k8s.namespace, manifest)
+    return "queue"
+
+
+@pytest.fixture(scope="module")
+def service(k8s: Kubernetes, spec: mlk8s.ModelService, keda: bool, exporter: str) -> Service:
     if not keda:
-        manifest = pod("queue", script=EXPORTER)
-        manifest["metadata"]["annotations"] = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
-        create_pod(local_cluster, k8s.namespace, manifest)
         k8s.install_metric(QUEUE)
     return k8s.deploy(spec)
 
@@ -136,6 +143,63 @@ def test_every_kind_of_metric_has_a_value(
         assert "value" in found["ingress_requests_per_second"]
     conditions = k8s.cluster.get("HorizontalPodAutoscaler", "scaled")["status"]["conditions"]
     assert {item["type"]: item["status"] for item in conditions}["ScalingActive"] == "True"
+
+
+def test_a_metric_is_added_listed_and_removed_again(
+    k8s: Kubernetes, service: Service, exporter: str, local_cluster: Local
+) -> None:
+    cluster = ["--kubeconfig", str(local_cluster.kubeconfig)]
+
+    def metric(*arguments: str) -> tuple[int, str, str]:
+        done = CliRunner().invoke(build(), ["metric", *arguments, *cluster])
+        return done.exit_code, done.stdout, done.stderr
+
+    name = f"jobs_{k8s.namespace.replace('-', '_')}"
+    options = ("--series", "test_jobs_queued", "--aggregate", "max", "--label", "queue=b")
+    assert metric("add", name, *options)[0] == 0
+    assert f"{name} unchanged" in metric("add", name, *options)[2]
+    value = f"/apis/custom.metrics.k8s.io/v1beta1/namespaces/{k8s.namespace}/pods/*/{name}"
+    found = eventually(lambda: items(k8s, value))  # the adapter's old pod may have one more answer
+    assert [(item["describedObject"]["name"], item["value"]) for item in found] == [(exporter, "500")]
+    code, text, _ = metric("list")
+    assert code == 0
+    assert re.search(rf"^{name} +pods +test_jobs_queued +- +max +queue=b$", text, re.MULTILINE), text
+    assert name in [item.name for item in k8s.metrics()]
+    follows = {"type": "Pods", "pods": {"metric": {"name": name},
+                                        "target": {"type": "AverageValue", "averageValue": "1"}}}  # fmt: skip
+    body = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "nobody"},
+        "maxReplicas": 2,
+        "metrics": [follows],
+    }
+    metadata = {"name": "follower", "namespace": k8s.namespace}
+    k8s.cluster.create({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+                        "metadata": metadata, "spec": body})  # fmt: skip
+    code, _, said = metric("remove", name)
+    assert code == 0
+    assert f"HorizontalPodAutoscaler {k8s.namespace}/follower follows it" in said
+    eventually(lambda: items(k8s, value) == [])
+    assert (
+        name not in k8s.cluster.get("ConfigMap", "prometheus-adapter", "mlk8s-system")["data"]["config.yaml"]
+    )
+    with pytest.raises(NotFound, match=f"no metric '{name}' is declared"):
+        k8s.remove_metric(name)
+    with pytest.raises(UsageError, match="every model service has"):
+        k8s.install_metric(mlk8s.Metric(name="requests_per_second", series="x"))
+
+
+def test_an_external_metric_is_refused_where_keda_serves_those(k8s: Kubernetes, keda: bool) -> None:
+    if not keda:
+        pytest.skip("this cluster has no KEDA")
+    with pytest.raises(Conflict, match="KEDA serves this cluster's external metrics"):
+        k8s.install_metric(QUEUE)
+
+
+def items(k8s: Kubernetes, path: str) -> list[dict[str, Any]]:
+    try:
+        return list(orjson.loads(k8s.cluster.raw("GET", path))["items"])
+    except NotFound:
+        return []
 
 
 def float_of(text: str) -> float:

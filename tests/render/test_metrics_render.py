@@ -11,7 +11,7 @@ from mlk8s.errors import UsageError
 from mlk8s.local.platform_manifests import load
 from mlk8s.render.common import Identity, Manifest
 from mlk8s.render.facts import RenderFacts
-from mlk8s.render.metrics import adapter_rule, hpa_metric, query, with_rules
+from mlk8s.render.metrics import adapter_rule, hpa_metric, query, with_rules, without_rule
 from mlk8s.render.monitors import pod_monitor, service_monitor
 from mlk8s.render.service import render_service
 from mlk8s.spec.autoscale import Autoscale, Behavior, Policy
@@ -51,6 +51,7 @@ def test_a_metric_of_ones_own_replaces_itself_only() -> None:
     assert [rule["name"]["as"] for rule in twice["externalRules"]] == ["ingress_requests_per_second", "queue"]
     assert twice["externalRules"][-1] == adapter_rule(changed)
     assert twice["resourceRules"] == yaml.safe_load(text)["resourceRules"]
+    assert yaml.safe_load(without_rule(once, QUEUE)) == yaml.safe_load(text)
 
 
 @pytest.mark.parametrize(
