@@ -19,7 +19,8 @@ def test_every_command_has_a_section() -> None:
     sections = set(re.findall(r"^## mlk8s (.+)$", reference(), re.MULTILINE))
     assert sections == {
         "up", "down", "status", "doctor", "deploy", "services", "predict", "undo", "delete", "alerts",
-        "dashboard", "events", "logs", "exec", "port-forward", "search-logs", "export", "loadtest",
+        "dashboard", "events", "logs", "exec", "port-forward", "search-logs", "metric add", "metric list",
+        "metric remove", "export", "loadtest",
         "report", "demo", "why", "lint", "apply", "diff", "secret create", "tenant create",
         "tenant kubeconfig", "tls create", "rollout history", "rollout undo", "rollout pause",
         "rollout resume", "rollout restart", "rollout status", "canary start", "canary status",
