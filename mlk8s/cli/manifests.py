@@ -54,7 +54,7 @@ def read_manifests(paths: Iterable[str]) -> Manifests:
     found = Manifests([], [])
     for path in paths:
         folder = path != "-" and Path(path).is_dir()
-        for name, text in _texts(path):
+        for name, text in _texts(path, found.notes):
             for document in parse_all(text, name):
                 _collect(document, found, named=not folder)
     if not found.sources and not found.notes:
@@ -64,7 +64,8 @@ def read_manifests(paths: Iterable[str]) -> Manifests:
     return found
 
 
-def _texts(path: str) -> Iterator[tuple[str, str]]:
+def _texts(path: str, notes: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield each file's name and text; a folder's templates of Helm are passed over, with a note a chart."""
     if path == "-":
         yield "<stdin>", sys.stdin.read()
         return
@@ -77,8 +78,19 @@ def _texts(path: str) -> Iterator[tuple[str, str]]:
             if item.suffix in ENDINGS
             and not any(part.startswith(".") for part in item.relative_to(root).parts)
         )
+    charts = dict.fromkeys(chart for file in files if (chart := _chart(file, root)))
+    notes += [
+        f"{chart}: passed over, Helm renders it: `helm template {chart} | mlk8s lint -`" for chart in charts
+    ]
     for file in files:
-        yield str(file), read_utf8(file)
+        if _chart(file, root) is None:
+            yield str(file), read_utf8(file)
+
+
+def _chart(file: Path, root: Path) -> Path | None:
+    """Return the chart that a file of a folder belongs to; None where it belongs to none."""
+    above = [folder for folder in file.parents if folder.is_relative_to(root)]
+    return next((folder for folder in above if (folder / "Chart.yaml").is_file()), None)
 
 
 def _collect(document: Document, found: Manifests, *, named: bool) -> None:

@@ -15,8 +15,10 @@ from mlk8s.spec.waive import waive
 def of_deployment(spec: ModelService, identity: Identity, replicas: int | None) -> dict[str, str]:
     """Return the annotation of a service's Deployment; empty where nothing is to be said."""
     reasons = {}
+    canary = identity.track == "canary"
+    if canary:
+        reasons["network-policy"] = "that of the service selects a canary's pods, too"
     if replicas == 1:
-        canary = identity.track == "canary"
         why = "a canary has a share of the requests" if canary else "the spec asks for one pod"
         reasons["minimum-replicas"] = why
     if spec.strategy == "Recreate":

@@ -57,6 +57,8 @@ def test_a_waiver_needs_a_rule_that_exists_a_reason_and_a_finding() -> None:
     assert found(items) == {"waiver", "node-port"}
     annotations["mlk8s.dev/waive"] = "node-port: because; external-ips: because"
     assert found(items) == {"unused-waiver"}
+    annotations["mlk8s.dev/waive"] = "node-port: because; duplicate-object: its twin is in another folder"
+    assert found(items) == set()
 
 
 def test_a_waiver_of_a_file_counts_for_the_objects_that_it_names() -> None:

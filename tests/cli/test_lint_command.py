@@ -62,6 +62,15 @@ def test_a_misspelt_field_or_kind_names_the_nearest_right_one(tmp_path: Path) ->
     assert "there is no kind ConfigMapp in v1; did you mean ConfigMap?" in sentences
 
 
+def test_what_this_repository_exports_and_the_platform_have_no_finding() -> None:
+    folder = Path(__file__).parents[2] / "manifests"
+    read = read_manifests([str(folder)])
+    assert len(read.sources) > 100 and any("Helm renders it" in note for note in read.notes)
+    assert findings(read)[0] == []
+    for part in ("base", "canary", "models", "platform"):
+        assert findings(read_manifests([str(folder / part)]))[0] == [], part
+
+
 def test_the_schemas_know_every_good_manifest_and_say_what_has_the_wrong_type() -> None:
     schemas, _ = load_schemas("1.35")
     assert isinstance(schemas, Schemas)

@@ -85,7 +85,8 @@ def apply(findings: Iterable[Finding], objects: list[Obj], waivers: Iterable[Wai
     for obj, (rules, faults) in zip(objects, own, strict=True):
         yield from faults
         for rule in rules:
-            if (obj.index, rule) not in used:
+            # What a rule finds across objects hangs on which objects are looked at together.
+            if (obj.index, rule) not in used and RULES[rule].scope != "set":
                 yield _unused(obj.title, f"metadata.annotations[{WAIVE!r}]", rule, obj.index)
     for i, (item, pattern) in enumerate(files):
         # Of a part of the files, a waiver for another part says nothing.
