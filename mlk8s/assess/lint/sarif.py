@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from mlk8s.assess.lint.model import RULES
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+STDIN = "<stdin>"
+"""Where a finding of standard input is: a place without an address."""
 
 
 def sarif(records: Iterable[Mapping[str, Any]], version: str) -> dict[str, Any]:
@@ -40,9 +43,9 @@ def _rule(name: str) -> dict[str, Any]:
 def _result(item: Mapping[str, Any]) -> dict[str, Any]:
     logical = {"fullyQualifiedName": f"{item['object']}: {item['path']}" if item["path"] else item["object"]}
     location: dict[str, Any] = {"logicalLocations": [logical]}
-    if item.get("file"):
+    if item.get("file") and item["file"] != STDIN:
         location["physicalLocation"] = {
-            "artifactLocation": {"uri": item["file"].replace("\\", "/")},
+            "artifactLocation": {"uri": quote(item["file"])},
             "region": {"startLine": item["line"]},
         }
     return {
