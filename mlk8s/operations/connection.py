@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlk8s.operations.job import JobResult
     from mlk8s.operations.log_search import Logs
     from mlk8s.operations.objects import Applied
-    from mlk8s.operations.secrets import Value
+    from mlk8s.operations.values import Value
     from mlk8s.spec.base import Spec
     from mlk8s.spec.job import FeatureCronJob, FeatureJob
     from mlk8s.spec.metric import Metric
@@ -115,6 +115,27 @@ class Kubernetes:
         from mlk8s.operations.secrets import create_secret
 
         create_secret(self.cluster, namespace or self.namespace, name, data, say=say or print)
+
+    def create_config_map(
+        self,
+        name: str,
+        data: Mapping[str, Value],
+        *,
+        namespace: str | None = None,
+        say: Say | None = None,
+    ) -> None:
+        """Make a ConfigMap, or replace one that mlk8s made; specs make those of `config_files` themselves.
+
+        Args:
+            data: by key: bytes, text, or a Path whose bytes are read.
+
+        Raises:
+            UsageError: a name, key or size that Kubernetes does not take, no such file, or a plain secret.
+            Conflict: a ConfigMap of that name is somebody else's.
+        """
+        from mlk8s.operations.config_maps import create_config_map
+
+        create_config_map(self.cluster, namespace or self.namespace, name, data, say=say or print)
 
     def deploy(
         self,

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 from mlk8s.clients.cluster import Cluster
-from mlk8s.errors import Forbidden, NotFound, UsageError
-from mlk8s.operations.apply import refuse_foreign
-from mlk8s.render.common import MANAGED_BY, MANAGER, NAME, Manifest
+from mlk8s.errors import Forbidden, NotFound
+from mlk8s.operations.values import Value, read_values, write_values
 from mlk8s.spec.base import Spec
-from mlk8s.spec.configuration import referenced_secrets, secret_key
-from mlk8s.spec.volume import dns_subdomain
+from mlk8s.spec.configuration import referenced_secrets
 
 Say = Callable[[str], None]
-Value = bytes | str | Path
-
-_LIMIT = 1_048_576  # bytes of data; https://kubernetes.io/docs/concepts/configuration/secret/
 
 
 def secret_versions(cluster: Cluster, namespace: str, names: Iterable[str]) -> dict[str, str]:
@@ -92,53 +86,8 @@ def create_secret(
         UsageError: a name or key that Kubernetes does not take, no data, too much, or no such file.
         Conflict: a Secret of that name is somebody else's.
     """
-    values = {key: _bytes(key, value) for key, value in data.items()}
-    try:
-        dns_subdomain(name)
-        for key in values:
-            secret_key(key)
-    except ValueError as error:
-        raise UsageError(str(error), where=f"Secret {name!r}") from None
-    size = sum(len(value) for value in values.values())
-    if not values or size > _LIMIT:
-        raise UsageError(
-            f"the Secret has {len(values)} keys and {size} bytes",
-            where=f"Secret {name!r}",
-            expected=f"at least one key, and at most {_LIMIT} bytes",
-        )
-    manifest: Manifest = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "Opaque",
-        "metadata": {"name": name, "namespace": namespace, "labels": {MANAGED_BY: MANAGER, NAME: name}},
-        "data": {key: base64.b64encode(value).decode() for key, value in values.items()},
-    }
-    refuse_foreign(cluster, [manifest])
-    live = cluster.find("Secret", name, namespace)
-    after = cluster.apply(manifest)
-    if live is None:
-        say(f"Secret {namespace}/{name} made, keys: {', '.join(values)}")
-    elif live["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]:
-        say(f"Secret {namespace}/{name} unchanged")
-    else:
-        gone = sorted(set(live.get("data") or {}) - set(values))
-        without = f", without {', '.join(gone)}, which it had" if gone else ""
-        say(
-            f"Secret {namespace}/{name} replaced, keys: {', '.join(values)}{without}; "
-            "a deploy gives it to the pods"
-        )
-
-
-def _bytes(key: str, value: Value) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, Path):
-        try:
-            return value.read_bytes()
-        except OSError as error:
-            what = f"cannot read the file of key {key!r}: {error.strerror}"
-            raise UsageError(what, where=str(value)) from None
-    what = f"the value of key {key!r} is of type {type(value).__name__}"
-    raise UsageError(what, expected="bytes, str or Path")
+    values = read_values("Secret", name, data)
+    write_values(
+        cluster, "Secret", name, namespace, then="a deploy gives it to the pods", say=say, type="Opaque",
+        data={key: base64.b64encode(value).decode() for key, value in values.items()},
+    )  # fmt: skip

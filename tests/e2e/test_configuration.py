@@ -8,13 +8,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from onnx_models import scaling
 
 import mlk8s
-from mlk8s.errors import Conflict, NotFound
+from mlk8s.errors import Conflict, NotFound, UsageError
 from mlk8s.operations.connection import Kubernetes
 from mlk8s.spec.container import Container, Probe, Probes
 from mlk8s.spec.resources import Resources
@@ -139,6 +140,33 @@ def test_a_secret_of_somebody_else_is_not_replaced(k8s: Kubernetes) -> None:
     k8s.cluster.create(foreign)
     with pytest.raises(Conflict, match="belongs to"):
         k8s.create_secret("theirs", {"a": "c"})
+
+
+def test_a_config_map_is_made_told_replaced_and_nobody_elses(
+    k8s: Kubernetes, local_cluster: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "settings.yaml").write_text("limit: 1\n")
+    said: list[str] = []
+    values = {"mode": "fast", "settings.yaml": tmp_path / "settings.yaml", "blob": b"\xff\x00"}
+    k8s.create_config_map("shared", values, say=said.append)
+    found = k8s.cluster.get("ConfigMap", "shared")
+    assert found["data"] == {"mode": "fast", "settings.yaml": "limit: 1\n"}
+    assert found["binaryData"] == {"blob": base64.b64encode(b"\xff\x00").decode()}
+    k8s.create_config_map("shared", values, say=said.append)
+    assert k8s.cluster.get("ConfigMap", "shared")["metadata"] == found["metadata"]
+    made = run(
+        k8s, local_cluster, "config", "create", "shared", "--from-literal", "mode=slow",
+        "--from-file", str(tmp_path / "settings.yaml"), given="",
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    assert [line.partition("/shared ")[2].split(",")[0] for line in said] == ["made", "unchanged"]
+    assert "replaced, keys: settings.yaml, mode, without blob, which it had" in made.stderr
+    assert k8s.cluster.get("ConfigMap", "shared")["data"]["mode"] == "slow"
+    with pytest.raises(UsageError, match="key 'DB_PASSWORD' has the name of a secret") as refused:
+        k8s.create_config_map("shared", {"DB_PASSWORD": FIRST})
+    assert FIRST not in str(refused.value)
+    with pytest.raises(Conflict, match="belongs to"):  # the API server's own
+        k8s.create_config_map("kube-root-ca.crt", {"ca.crt": "mine"})
 
 
 def test_environment_and_files_are_seen_in_every_container(k8s: Kubernetes, spec: mlk8s.ModelService) -> None:
