@@ -13,6 +13,7 @@ from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.bluegreen_state import live_deployment
 from mlk8s.render.alerts import prometheus_rule, rule_file
 from mlk8s.render.bundle import to_text
+from mlk8s.render.common import MANAGED_BY, MANAGER
 from mlk8s.render.stored import stored_spec
 from mlk8s.spec.alerts import Alerts
 from mlk8s.spec.load import Slo
@@ -75,8 +76,17 @@ def install(
 
 
 def remove(cluster: Cluster, platform: Platform, service: str, namespace: str, *, say: Say = print) -> bool:
-    """Take the rules of a service away; returns whether there were any."""
+    """Take the rules of a service away; returns whether there were any.
+
+    A PrometheusRule of that name that is somebody else's stays.
+
+    Raises:
+        Forbidden: we may not write where Prometheus' rules are.
+    """
     if _has_operator(cluster):
+        rule = cluster.find(_OPERATOR, service, namespace)
+        if rule is None or (rule["metadata"].get("labels") or {}).get(MANAGED_BY) != MANAGER:
+            return False
         return cluster.delete(_OPERATOR, service, namespace)
     if platform.prometheus is None:
         return False

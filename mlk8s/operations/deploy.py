@@ -10,7 +10,7 @@ from mlk8s.assess.rollout import stuck_pods
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.errors import Forbidden, NotFound
-from mlk8s.operations import bluegreen_state, canary_state
+from mlk8s.operations import alerts, bluegreen_state, canary_state
 from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.claims import remove_claims, require_claims, taken
 from mlk8s.operations.dra import require_dra
@@ -193,8 +193,19 @@ def release(
     return Deployed(spec=spec, url=url, ready=verdict.ready, seconds=seconds)
 
 
-def delete(cluster: Cluster, name: str, namespace: str, *, data: bool = False, say: Say = print) -> None:
+def delete(
+    cluster: Cluster,
+    platform: Platform,
+    name: str,
+    namespace: str,
+    *,
+    data: bool = False,
+    say: Say = print,
+) -> None:
     """Delete every object of a service, a canary included; the way in first, so that no request is cut off.
+
+    Its rules go from Prometheus before its pods, which would be missed; metrics that were declared stay, as
+    other services may follow them.
 
     Args:
         data: delete the claims that its spec retains, too, and so what is in them.
@@ -203,7 +214,7 @@ def delete(cluster: Cluster, name: str, namespace: str, *, data: bool = False, s
         NotFound: there is nothing of that name.
     """
     labels = f"{NAME}={name},{COMPONENT}=model-server,{MANAGED_BY}={MANAGER}"
-    gone = 0
+    gone = _remove_rules(cluster, platform, name, namespace, say)
     for kind in ("HTTPRoute", *_ALL):
         try:
             found = cluster.list(kind, namespace, labels=labels)
@@ -225,6 +236,13 @@ def delete(cluster: Cluster, name: str, namespace: str, *, data: bool = False, s
             next_step="`mlk8s services` lists them",
         )
     say(f"{name}: {gone} objects deleted from namespace {namespace}")
+
+
+def _remove_rules(cluster: Cluster, platform: Platform, name: str, namespace: str, say: Say) -> int:
+    try:
+        return int(alerts.remove(cluster, platform, name, namespace, say=say))
+    except Forbidden:
+        return 0  # who may not write Prometheus' rules has made none
 
 
 def _complete(cluster: Cluster, spec: ModelService, platform: Platform, namespace: str) -> ModelService:

@@ -324,10 +324,14 @@ class Service:
         return BlueGreenHandle(self)
 
     def delete(self, *, data: bool = False, say: Say | None = None) -> None:
-        """Delete every object of this service, a canary included; `data` also the claims that it retains."""
+        """Delete every object of this service, a canary and its rules in Prometheus included.
+
+        Args:
+            data: delete the claims that it retains, too.
+        """
         from mlk8s.operations.deploy import delete
 
-        delete(self.cluster, self.name, self.namespace, data=data, say=say or print)
+        delete(self.cluster, self.platform, self.name, self.namespace, data=data, say=say or print)
 
 
 class CanaryHandle:

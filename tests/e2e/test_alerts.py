@@ -160,8 +160,7 @@ def watched(k8s: Kubernetes) -> Iterator[str]:
     spec = operation.alerts_of(k8s.cluster, "watched", k8s.namespace, mlk8s.Slo(p99="100ms", errors=0.01))
     operation.install(k8s.cluster, k8s.platform, spec)
     yield "watched"
-    assert operation.remove(k8s.cluster, k8s.platform, "watched", k8s.namespace)
-    assert not operation.remove(k8s.cluster, k8s.platform, "watched", k8s.namespace)
+    operation.remove(k8s.cluster, k8s.platform, "watched", k8s.namespace)
 
 
 def test_the_clusters_prometheus_computes_the_rules(k8s: Kubernetes, watched: str) -> None:
@@ -179,3 +178,26 @@ def test_the_clusters_prometheus_computes_the_rules(k8s: Kubernetes, watched: st
     alerts = {rule["name"]: rule["health"] for rule in groups[f"{k8s.namespace}/{watched}:alerts"]}
     assert set(alerts) == {"ModelErrorBudgetBurn", "ModelLatencyBudgetBurn", "ModelSaturated", "ModelDown"}
     assert set(alerts.values()) <= {"ok", "unknown"}
+
+
+def test_the_rules_go_with_the_service_and_those_of_others_stay(k8s: Kubernetes, watched: str) -> None:
+    assert k8s.platform.prometheus is not None
+    home = k8s.platform.prometheus.partition("/")[0]
+    other = mlk8s.Alerts(service="other", slo=mlk8s.Slo(errors=0.01), max_in_flight=1)
+    operation.install(k8s.cluster, k8s.platform, other)
+    try:
+        said: list[str] = []
+        k8s.service(watched).delete(say=said.append)
+        assert said[0] == f"{watched}: its rules are taken from Prometheus"
+        keys = set(k8s.cluster.get("ConfigMap", operation.CONFIG_MAP, home)["data"])
+        ours = {key for key in keys if key.startswith(f"{k8s.namespace}.")}
+        assert ours == {f"{k8s.namespace}.other.yml"}
+        prometheus = Prometheus(k8s.cluster, k8s.platform.prometheus)
+        deadline = time.monotonic() + 60
+        while f"{k8s.namespace}/{watched}:alerts" in (groups := prometheus.rules()):
+            assert time.monotonic() < deadline, sorted(groups)
+            time.sleep(0.5)
+        assert f"{k8s.namespace}/other:alerts" in groups
+    finally:
+        assert operation.remove(k8s.cluster, k8s.platform, "other", k8s.namespace)
+    assert not operation.remove(k8s.cluster, k8s.platform, "other", k8s.namespace)
