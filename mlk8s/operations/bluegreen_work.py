@@ -14,6 +14,7 @@ from mlk8s.errors import Conflict, NotFound, RolloutFailed, UsageError, WaitTime
 from mlk8s.operations import bluegreen_state, canary_state
 from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.deploy import CHANGE_CAUSE, prune_configs, restart_stuck
+from mlk8s.operations.dra import remove_templates
 from mlk8s.operations.entry import wait_for_entry
 from mlk8s.operations.facts import facts_for, render_facts
 from mlk8s.operations.lease import OperatorLease
@@ -233,6 +234,7 @@ class BlueGreenWork:
             for kind in _GREEN:
                 for item in self.cluster.list(kind, self.namespace, labels=selector):
                     self.cluster.delete(kind, item["metadata"]["name"], self.namespace)
+            remove_templates(self.cluster, self.namespace, selector)
             bluegreen_state.clear(self.cluster, self.name, self.namespace)
             self.record = None
             return

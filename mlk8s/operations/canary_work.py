@@ -19,6 +19,7 @@ from mlk8s.operations.canary_look import KINDS, look, ready_pods, rule_name, sel
 from mlk8s.operations.canary_observe import FOLLOWS, Observer
 from mlk8s.operations.claims import require_claims
 from mlk8s.operations.deploy import release
+from mlk8s.operations.dra import remove_templates
 from mlk8s.operations.facts import facts_for
 from mlk8s.operations.lease import OperatorLease
 from mlk8s.operations.model import with_digest
@@ -293,6 +294,7 @@ class CanaryWork:
         for kind in KINDS:
             for item in self.cluster.list(kind, self.namespace, labels=selector(self.name)):
                 self.cluster.delete(kind, item["metadata"]["name"], self.namespace)
+        remove_templates(self.cluster, self.namespace, selector(self.name))
 
     def apply_stable(self, model: str, digest: str | None, timeout: float) -> None:
         """Give the service a model and wait until all its pods have it.

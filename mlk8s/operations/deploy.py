@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from mlk8s.assess.rollout import stuck_pods
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
+from mlk8s.clients.traffic import way_in
 from mlk8s.errors import Forbidden, NotFound
 from mlk8s.operations import alerts, bluegreen_state, canary_state
 from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.claims import remove_claims, require_claims, taken
-from mlk8s.operations.dra import require_dra
+from mlk8s.operations.dra import remove_templates, require_dra
 from mlk8s.operations.entry import wait_for_entry
 from mlk8s.operations.facts import facts_for, render_facts
 from mlk8s.operations.model import with_digest
@@ -189,6 +190,8 @@ def release(
     wait_for_entry(spec, facts, say=say)
     seconds = time.monotonic() - started
     prune_configs(cluster, spec.name, instance, namespace)
+    found = way_in(cluster, spec.name, namespace)
+    url = url if found is None else found.url(platform)
     say(f"{spec.name}: serves {spec.model}{f' at {url}' if url else ''} after {seconds:.1f} s")
     return Deployed(spec=spec, url=url, ready=verdict.ready, seconds=seconds)
 
@@ -226,8 +229,7 @@ def delete(
             continue  # who may not read this kind has made none
         for item in found:
             gone += cluster.delete(kind, item["metadata"]["name"], namespace)
-    for item in _templates(cluster, namespace, labels):
-        gone += cluster.delete("ResourceClaimTemplate", item["metadata"]["name"], namespace)
+    gone += remove_templates(cluster, namespace, labels)
     gone += remove_claims(cluster, namespace, labels, data=data, say=say)
     if not gone:
         raise NotFound(
@@ -306,11 +308,3 @@ def prune_configs(cluster: Cluster, service: str, instance: str, namespace: str)
     for item in cluster.list("ConfigMap", namespace, labels=labels):
         if item["metadata"]["name"] not in kept:
             cluster.delete("ConfigMap", item["metadata"]["name"], namespace)
-
-
-def _templates(cluster: Cluster, namespace: str, labels: str) -> list[Manifest]:
-    """Return the ResourceClaimTemplates with some labels; none where the cluster has no such kind."""
-    try:
-        return cluster.list("ResourceClaimTemplate", namespace, labels=labels)
-    except (NotFound, Forbidden):
-        return []

@@ -41,6 +41,16 @@ def require_dra(cluster: Cluster, gpu: Gpu | None) -> None:
     )
 
 
+def remove_templates(cluster: Cluster, namespace: str, labels: str) -> int:
+    """Delete the ResourceClaimTemplates with some labels; return how many there were."""
+    kind = f"{_GROUP}/v1/ResourceClaimTemplate"
+    try:
+        found = cluster.list(kind, namespace, labels=labels)
+    except (NotFound, Forbidden):
+        return 0  # the cluster has no such kind; who may not read them has made none
+    return sum(cluster.delete(kind, item["metadata"]["name"], namespace) for item in found)
+
+
 def _versions(cluster: Cluster) -> str:
     """Return the versions of the group that the cluster serves, in words."""
     try:

@@ -95,7 +95,7 @@ def test_the_scheduler_allocates_the_device_that_fits(k8s: Kubernetes, device_cl
     large = f"device.capacity['{device_class}'].memory.compareTo(quantity('40Gi')) > 0"
     spec = mlk8s.ModelService(
         name="accelerated", model=model.url, replicas=2, route=None, resources=SMALL, startup_timeout=20,
-        gpu=mlk8s.Gpu(1, device_class=device_class, selectors=(large,)),
+        gpu=mlk8s.Gpu(1, device_class=device_class, selectors=(large,)), strategy="BlueGreen",
     )  # fmt: skip
     service = k8s.deploy(spec, wait=False)
     wait_for(lambda: allocated(k8s) == ["gpu-80"])
@@ -104,6 +104,10 @@ def test_the_scheduler_allocates_the_device_that_fits(k8s: Kubernetes, device_cl
     container = k8s.cluster.get("Deployment", "accelerated")["spec"]["template"]["spec"]["containers"][0]
     assert container["resources"]["claims"] == [{"name": "gpu"}]
     assert "nvidia.com/gpu" not in container["resources"]["limits"], "never both forms"
+    k8s.deploy(spec.replace(max_in_flight=7), wait=False)
+    assert len(k8s.cluster.list("ResourceClaimTemplate")) == 2, "each colour has its own"
+    service.colours().finish()
+    assert len(k8s.cluster.list("ResourceClaimTemplate")) == 1
     service.delete()
     assert not k8s.cluster.list("ResourceClaimTemplate")
     wait_for(lambda: not k8s.cluster.list("ResourceClaim"))
