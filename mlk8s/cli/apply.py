@@ -9,7 +9,7 @@ import typer
 
 from mlk8s.cli.interrupt import leaves
 from mlk8s.cli.options import Context, DryRun, Form, Kubeconfig, Namespace, Output
-from mlk8s.cli.output import say, show
+from mlk8s.cli.output import counted, say, show
 from mlk8s.cli.target import open_cluster, open_namespace
 from mlk8s.errors import Mlk8sError, UsageError
 
@@ -59,7 +59,7 @@ def apply(
         done = apply_manifests(
             k8s.cluster, bodies, dry_run=dry_run is DryRun.SERVER, take_over=take_over, say=say
         )
-    say(f"{len(done)} objects, {k8s.cluster.transport.sent} requests")
+    say(f"{counted(len(done), 'object')}, {counted(k8s.cluster.transport.sent, 'request')}")
     note = " (server dry run)" if dry_run is DryRun.SERVER else ""
     show(
         [asdict(item) for item in done],
@@ -86,7 +86,7 @@ def _read(files: list[str] | None) -> list[dict[str, object]]:
 def diff(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="SERVICE", help="A model service: what was changed by hand since its deploy."),
+        typer.Argument(metavar="SERVICE", help="A model service: what its next deploy would set back."),
     ] = None,
     file: Files = None,
     output: Output = Form.TABLE,

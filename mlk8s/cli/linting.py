@@ -12,7 +12,7 @@ from mlk8s.assess.lint.model import Finding, dotted
 from mlk8s.assess.lint.objects import Obj
 from mlk8s.cli.files import read_utf8
 from mlk8s.cli.manifests import Manifests, Source, read_manifests
-from mlk8s.cli.output import coloured, say
+from mlk8s.cli.output import coloured, counted, say
 from mlk8s.errors import UsageError
 
 CONFIG = ".mlk8s-lint.yaml"
@@ -141,7 +141,7 @@ def read_waivers(path: str | None) -> list[Waiver]:
 
 def present(records: list[Record], form: str, objects: int, notes: Iterable[str] = ()) -> int:
     """Print the findings on stdout and the notes and their number on stderr; return 1 where there are any."""
-    for note in notes:
+    for note in _grouped(notes):
         say(f"note: {note}")
     if form == "json":
         import json
@@ -158,9 +158,22 @@ def present(records: list[Record], form: str, objects: int, notes: Iterable[str]
         _print(records)
     errors = sum(item["severity"] == "error" for item in records)
     warnings = len(records) - errors
-    count = f"{_number(errors, 'error')}, {_number(warnings, 'warning')}" if records else "no findings"
-    say(f"{_number(objects, 'object')}: {count}")
+    count = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}" if records else "no findings"
+    say(f"{counted(objects, 'object')}: {count}")
     return 1 if records else 0
+
+
+def _grouped(notes: Iterable[str]) -> list[str]:
+    """Return notes that say the same of several places as one."""
+    places: dict[str, list[str]] = {}
+    for note in notes:
+        place, colon, sentence = note.partition(": ")
+        places.setdefault(sentence if colon else "", []).append(place)
+    return [
+        f"{where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}: {sentence}"
+        for sentence, where in places.items()
+        if sentence
+    ] + places.get("", [])
 
 
 def _print(records: list[Record]) -> None:
@@ -173,7 +186,3 @@ def _print(records: list[Record]) -> None:
         print(f"{where}: {word}: {item['sentence']} [{item['rule']}]")
         print(f"  {item['object']}{', ' + item['path'] if item['path'] else ''}")
         print(f"  fix: {item['fix']}")
-
-
-def _number(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

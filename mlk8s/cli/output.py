@@ -57,6 +57,11 @@ def show(data: Any, form: str, table: str) -> None:
         print(table)
 
 
+def counted(count: int, word: str) -> str:
+    """Return '1 object', '2 objects'."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def columns(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Return rows as aligned text in kubectl's manner: no frames, three spaces, nothing cut off."""
     cells = [list(head), *([("-" if cell is None else str(cell)) for cell in row] for row in rows)]

@@ -20,6 +20,8 @@ _KINDS = (
     "ReplicaSet",
     "Pod",
     "HorizontalPodAutoscaler",
+    "ScaledObject",
+    "VerticalPodAutoscaler",
     "PodDisruptionBudget",
     "Service",
     "Ingress",
@@ -33,7 +35,7 @@ class ServiceEvent:
     """One event of one of a service's objects.
 
     Attributes:
-        time: when it was last seen, RFC 3339 in UTC.
+        time: when it was last seen, RFC 3339 in UTC, to the second.
         type: `Normal` or `Warning`.
         object: 'Kind/name'.
         count: how often it was seen.
@@ -78,7 +80,7 @@ def events(cluster: Cluster, name: str, namespace: str) -> list[ServiceEvent]:
             continue
         found.append(
             ServiceEvent(
-                time=event_time(event),
+                time=f"{event_time(event).rstrip('Z').partition('.')[0]}Z",  # some have microseconds
                 type=str(event.get("type") or "Normal"),
                 reason=str(event.get("reason") or ""),
                 object=f"{about.get('kind')}/{about.get('name')}",
@@ -95,7 +97,7 @@ def _names(cluster: Cluster, name: str, namespace: str) -> set[tuple[str, str]]:
     for kind in _KINDS:
         try:
             items = cluster.list(kind, namespace, labels=selector(name))
-        except Forbidden:
+        except (Forbidden, NotFound):  # NotFound: a kind that this cluster does not have
             continue
         names |= {(kind, str(item["metadata"]["name"])) for item in items}
     return names

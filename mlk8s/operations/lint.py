@@ -50,7 +50,13 @@ def lint_object(
         Forbidden: it may not be read.
     """
     place = namespace or cluster.namespace
-    live = cluster.get(kind, name, place)
+    live = cluster.find(kind, name, place)
+    if live is None:
+        raise NotFound(
+            f"there is no {kind} {name!r}",
+            where=f"namespace {place!r} of context {cluster.context!r}",
+            next_step=f"`kubectl get {kind.lower()} -n {place}` lists them",
+        )
     around = [item for kind in _AROUND for item in _list(cluster, kind, place)]
     others = [item for item in around if item["metadata"].get("uid") != live["metadata"].get("uid")]
     # Pods that a workload makes are judged by its template.

@@ -270,6 +270,12 @@ def test_what_keda_lets_sleep_is_well_until_keda_fails() -> None:
 def test_parts_of_vpa_that_are_gone_are_named() -> None:
     assert ask("vpa-few-replicas", **{"*/Pod": []}).id == "vpa-no-updater"
     assert ask("vpa-few-replicas", MutatingWebhookConfiguration=[]).id == "vpa-no-admission"
+    down = {
+        "metadata": {"name": "v1beta1.metrics.k8s.io"},
+        "spec": {"group": "metrics.k8s.io", "service": {"namespace": "system", "name": "metrics"}},
+        "status": {"conditions": [{"type": "Available", "status": "False", "message": "no endpoints"}]},
+    }
+    assert ask("vpa-few-replicas", APIService=[down]).id == "vpa-no-metrics"
     unseen = Unknown("may not be listed")
     found = ask("vpa-few-replicas", MutatingWebhookConfiguration=unseen, **{"*/Pod": unseen})
     assert found.id == "vpa-few-replicas"  # what may not be seen is not missing

@@ -177,6 +177,16 @@ def test_the_command_prints_lines_json_and_sarif_and_ends_with_its_exit_code(tmp
     assert (unpromised.returncode, "no promise to watch" in unpromised.stderr) == (2, True), unpromised.stderr
 
 
+def test_notes_that_say_the_same_are_one(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        text = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
+        (tmp_path / name / "kustomization.yaml").write_text(text)
+    done = mlk8s("lint", ".", cwd=tmp_path)
+    assert "note: a/kustomization.yaml:1 and 2 more: passed over, kustomize reads it" in done.stderr
+    assert done.stderr.count("note: ") == 1
+
+
 def test_an_empty_sarif_log_is_one_too() -> None:
     log = sarif([], "1")
     assert log["version"] == "2.1.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import urllib.request
@@ -81,7 +82,13 @@ def test_what_is_mixed_up_is_told_with_the_next_step(k8s: Kubernetes, service: S
         k8s.apply(plain)
     with pytest.raises(StorageError, match="There is no version '1'") as bucket:
         k8s.deploy(mlk8s.ModelService(name="typo", model="s3://modells/iris/1"))
-    assert "whether the bucket and the path are right" in str(bucket.value.next_step)
+    assert "whether the address is right" in str(bucket.value.next_step)
+    with pytest.raises(NotFound, match="there is no StorageClass 'fast'") as fast:
+        k8s.apply(mlk8s.Volume(name="disk", size="1Gi", storage_class="fast"))
+    assert "mlk8s-local" in str(fast.value.expected)
+    ca = mlk8s.CaFile(config_map="authority")
+    with pytest.raises(NotFound, match="ConfigMap 'authority' of model_ca is not there"):
+        k8s.deploy(mlk8s.ModelService(name="ca", model="https://files.example.com/iris/1", model_ca=ca))
     silent = mlk8s_command(
         "logs", NAME, "--kubeconfig", k8s.cluster.source, "-n", k8s.namespace, "--tail", "0"
     )
@@ -92,6 +99,7 @@ def test_events_and_logs_of_all_pods_are_in_order(k8s: Kubernetes, service: Serv
     events = service.events()
     assert {"Deployment", "ReplicaSet", "Pod"} <= {event.object.partition("/")[0] for event in events}
     assert [event.time for event in events] == sorted(event.time for event in events)
+    assert all(re.fullmatch(r"[\d-]+T[\d:]{8}Z", event.time) for event in events), events
     lines = list(service.logs())
     assert [line.time for line in lines] == sorted(line.time for line in lines)
     assert {line.container for line in lines} == {"fetch-model", "server"}

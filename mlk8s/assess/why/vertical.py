@@ -43,6 +43,9 @@ def vertical_autoscaler(item: Object, facts: Facts) -> Answer:
         words = str(state.get("message", "")).removeprefix("Cannot read targetRef. Reason: ")
         return _broken("vpa-no-target", f"it cannot read what it looks after: {words}", item,
                        "correct spec.targetRef, or create what it names", state)  # fmt: skip
+    down = api_cause("metrics.k8s.io", "what pods use", item, facts, asker="VPA")
+    if down is not None:  # the recommender then goes on with what it knew, or recommends its minimum
+        return Answer(down.message, replace(down, id="vpa-no-metrics"))
     pods = [pod for pod in pods_of(target, facts) if not terminating(pod)] if target is not None else []
     if not is_true(item, "RecommendationProvided"):
         return _nothing(item, f"{kind} {name}", pods, target, facts)
@@ -54,9 +57,6 @@ def _nothing(item: Object, what: str, pods: Sequence[Object], target: Object | N
     if not pods and (target is not None or is_true(item, "NoPodsMatched")):
         return _broken("vpa-no-pods", f"{what} has no pods to measure", item,
                        f"see why: `mlk8s why {what.lower().replace(' ', '/')}`", state)  # fmt: skip
-    down = api_cause("metrics.k8s.io", "what pods use", item, facts, asker="VPA")
-    if down is not None:
-        return Answer(down.message, replace(down, id="vpa-no-metrics"))
     sick = of_pods(pods, facts)
     if sick is not None and not any(is_true(pod, "Ready") for pod in pods):
         return Answer(f"its pods do not run: {sick.message}", sick)
