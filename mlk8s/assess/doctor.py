@@ -150,6 +150,8 @@ def _ingress(ingress: IngressFacts | Unknown) -> Finding:
     if isinstance(ingress, Unknown):
         return _unknown("ingress", ingress)
     want = "for canaries: ingress-nginx, Higress, or Traefik >= 3.7 with its kubernetesIngressNGINX provider"
+    if ingress.ingress_class is None and ingress.honours_canary is None:
+        return Finding("ingress", "unknown", ingress.reason)
     if ingress.ingress_class is None:
         return Finding(
             "ingress", "fail", ingress.reason, "install an ingress controller, or mark a class as the default"

@@ -25,7 +25,10 @@ _PAIRS = {
     "secret_files": "secret_files",
 }  # fmt: skip
 """Options of the form KEY=VALUE, and their fields."""
-_FORMS = {"config_file": "PATH=FILE", "secret_env": "KEY=SECRET/KEY", "secret_files": "PATH=SECRET"}
+_FORMS = {
+    "config_file": "PATH=FILE", "quota": "NAME=QUANTITY", "secret_env": "KEY=SECRET/KEY",
+    "secret_files": "PATH=SECRET",
+}  # fmt: skip
 _ROUTE = ("host", "path", "ingress_class", "tls", "gateway")
 
 

@@ -95,7 +95,10 @@ def kubeconfig(
         str | None, typer.Option("--user", metavar="NAME", help="One of the tenant's users; its only one.")
     ] = None,
     expires: Annotated[
-        str | None, typer.Option("--expires", metavar="DURATION", help="How long it is valid; 8h by default.")
+        str | None,
+        typer.Option(
+            "--expires", metavar="DURATION", help="How long it is valid, 10m to 720h; 8h by default."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="File for its owner only; stdout by default.")

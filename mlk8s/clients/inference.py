@@ -313,5 +313,7 @@ def _version(response: BaseHTTPResponse) -> str | None:
 
 
 def _first(error: BaseException) -> str:
-    # "HTTPConnection(…): Failed to establish …: [Errno 111] Connection refused": the end counts
-    return (str(error).splitlines() or [type(error).__name__])[0].rpartition(": ")[2] or type(error).__name__
+    # "HTTPConnection(…): Failed to establish …: [Errno 111] Connection refused": the end counts; of a
+    # connection that timed out the text is the last argument, after the connection itself.
+    said = error.args[-1] if len(error.args) > 1 and isinstance(error.args[-1], str) else error
+    return (str(said).splitlines() or [type(error).__name__])[0].rpartition(": ")[2] or type(error).__name__

@@ -26,9 +26,14 @@ def refuse_foreign(cluster: Cluster, manifests: Sequence[Manifest]) -> None:
             raise Conflict(
                 f"{item['kind']} {metadata['name']!r} is there already and belongs to {owner(live)}",
                 where=_place(metadata, cluster),
-                expected="no object of that name, or one that mlk8s made for it; nothing was written",
+                expected=f"no object of that name, or one that mlk8s made for {_whom(metadata['labels'])}; "
+                "nothing was written",
                 next_step="choose another name or namespace, or delete the object",
             )
+
+
+def _whom(labels: Mapping[str, str]) -> str:
+    return " ".join(labels[key] for key in (KIND, NAME) if labels.get(key)) or "it"
 
 
 def _same_owner(live: Manifest, labels: Mapping[str, str]) -> bool:

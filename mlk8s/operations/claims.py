@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from mlk8s.clients.cluster import Cluster
 from mlk8s.errors import Conflict, Forbidden, NotFound
+from mlk8s.render.common import Manifest
 from mlk8s.render.volume import RETAIN
 from mlk8s.spec.volume import Volume
 
@@ -46,6 +47,39 @@ def require_claims(cluster: Cluster, namespace: str, names: Iterable[str]) -> No
                 where=where,
                 next_step="restore the volume, or delete the claim and fill a new one",
             )
+
+
+def require_classes(cluster: Cluster, manifests: Iterable[Manifest]) -> None:
+    """Check that the classes that claims name are there: a claim of one that is not waits for ever.
+
+    Raises:
+        NotFound: one is not, and no volume was made by hand for it.
+    """
+    claims = []
+    for item in manifests:
+        if item["kind"] == "PersistentVolumeClaim":
+            claims.append(item)
+        elif item["kind"] == "StatefulSet":
+            claims += item["spec"].get("volumeClaimTemplates") or []
+    wanted = {
+        str(item["spec"]["storageClassName"]) for item in claims if item["spec"].get("storageClassName")
+    }
+    if not wanted:
+        return
+    try:
+        there = {item["metadata"]["name"] for item in cluster.list("StorageClass")}
+        by_hand = {item["spec"].get("storageClassName") for item in cluster.list("PersistentVolume")}
+    except Forbidden:
+        return  # the claim's events tell
+    for name in sorted(wanted - there - by_hand):
+        raise NotFound(
+            f"there is no StorageClass {name!r}",
+            where=f"context {cluster.context!r}",
+            expected=f"one of: {', '.join(sorted(there))}; nothing was written"
+            if there
+            else "a StorageClass",
+            next_step="leave the class out for the cluster's default one",
+        )
 
 
 def remove_claims(cluster: Cluster, namespace: str, labels: str, *, data: bool, say: Say) -> int:

@@ -13,7 +13,7 @@ from mlk8s.clients.traffic import way_in
 from mlk8s.errors import Forbidden, NotFound
 from mlk8s.operations import alerts, bluegreen_state, canary_state
 from mlk8s.operations.apply import apply_all, refuse_foreign
-from mlk8s.operations.claims import remove_claims, require_claims, taken
+from mlk8s.operations.claims import remove_claims, require_claims, require_classes, taken
 from mlk8s.operations.dra import remove_templates, require_dra
 from mlk8s.operations.entry import wait_for_entry
 from mlk8s.operations.facts import facts_for, render_facts
@@ -132,6 +132,7 @@ def deploy(
         refuse_paused(live, wait=wait, say=say)
     source = model_source(spec)
     require_claims(cluster, namespace, [*source.claims, *taken(spec.volumes)])
+    require_classes(cluster, manifests)
     require_dra(cluster, spec.gpu)
     if source.s3 and require_storage_secret(cluster, namespace, spec.storage_secret):
         say(f"{spec.name}: storage credentials copied into namespace {namespace}")

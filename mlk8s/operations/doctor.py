@@ -23,7 +23,7 @@ from mlk8s.assess.doctor_facts import (
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import CONFIG_MAP, NAMESPACE, STORAGE_SECRET, Platform
 from mlk8s.clients.traffic import find_controller
-from mlk8s.errors import ClusterError, Mlk8sError, Rejected, Unreachable
+from mlk8s.errors import ClusterError, Forbidden, Mlk8sError, Rejected, Unreachable
 from mlk8s.operations.doctor_nodes import clock_skew, gpu_facts, node_facts
 from mlk8s.operations.doctor_permissions import missing_permissions
 from mlk8s.operations.doctor_probe import privileged_pod, probe_policy, restricted_pod
@@ -169,7 +169,10 @@ def _storage(cluster: Cluster, platform: Platform) -> StorageFacts:
     from mlk8s.storage.credentials import StorageConfig
     from mlk8s.storage.store import Store
 
-    data = cluster.get("Secret", STORAGE_SECRET, NAMESPACE).get("data") or {}
+    try:
+        data = cluster.get("Secret", STORAGE_SECRET, NAMESPACE).get("data") or {}
+    except Forbidden:  # a tenant's user has the copy of the own namespace
+        data = cluster.get("Secret", STORAGE_SECRET).get("data") or {}
     keys = {name: base64.b64decode(text).decode() for name, text in data.items()}
     try:
         config = StorageConfig(

@@ -80,9 +80,17 @@ def _authority(cluster: Cluster, ca: CaFile, namespace: str) -> str:
         NotFound: the object or its key is not there.
     """
     kind, name = ("ConfigMap", ca.config_map) if ca.config_map else ("Secret", ca.secret)
-    text: str | None = (cluster.get(kind, name or "", namespace).get("data") or {}).get(ca.key)
+    found = cluster.find(kind, name or "", namespace)
+    keys = (found or {}).get("data") or {}
+    text: str | None = keys.get(ca.key)
     if text is None:
-        raise NotFound(f"{kind} {name!r} has no key {ca.key!r}", where=f"namespace {namespace!r}")
+        raise NotFound(
+            f"{kind} {name!r} of model_ca {'is not there' if found is None else f'has no key {ca.key!r}'}",
+            where=f"namespace {namespace!r}",
+            expected=f"the authority's certificate (PEM) under the key {ca.key!r}",
+            next_step=f"`kubectl create {'configmap' if kind == 'ConfigMap' else 'secret generic'} {name} "
+            f"-n {namespace} --from-file {ca.key}=FILE`",
+        )
     return text if kind == "ConfigMap" else base64.b64decode(text).decode()
 
 

@@ -12,6 +12,7 @@ from mlk8s.clients.platform import Platform
 from mlk8s.errors import Forbidden, NotFound, UsageError
 from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.batch import require_queue
+from mlk8s.operations.claims import require_classes
 from mlk8s.operations.facts import facts_for
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
 from mlk8s.operations.ready import READS, wait_ready
@@ -81,6 +82,7 @@ def apply_spec(
         if require_namespace(cluster, place, create=create_namespace):
             say(f"{name}: namespace {place} made")
     require_kinds(cluster, manifests)
+    require_classes(cluster, manifests)
     home = min(places, default=cluster.namespace)
     built_in = [item["kind"] for item in manifests if item["kind"] in BUILT_IN]
     require_permissions(cluster, home, built_in, [read for kind in built_in for read in READS.get(kind, ())])

@@ -26,7 +26,7 @@ def require_way_in(cluster: Cluster, platform: Platform, spec: ModelService, nam
     """Check what the spec's route and Service type refer to.
 
     Raises:
-        NotFound: the cluster has no Gateway API, no such Gateway or listener, or no such Secret.
+        NotFound: the cluster has no such IngressClass, Secret, Gateway or listener, or no Gateway API.
         Rejected: the Secret's certificate cannot be used for the host.
         Conflict: the live Service cannot become what the spec asks for.
     """
@@ -35,6 +35,8 @@ def require_way_in(cluster: Cluster, platform: Platform, spec: ModelService, nam
         require_tls_secret(cluster, namespace, route.tls, route.host)
     if route is not None and route.gateway is not None:
         _require_gateway(cluster, platform, route.gateway, route.listener)
+    if route is not None and route.ingress_class is not None:
+        _require_class(cluster, route.ingress_class)
     live = cluster.find("Service", spec.name, namespace)
     if live is None or live["spec"].get("type") == "ExternalName":
         return
@@ -48,6 +50,20 @@ def require_way_in(cluster: Cluster, platform: Platform, spec: ModelService, nam
             where=f"namespace {namespace!r}",
             expected="the same kind as before; nothing was written",
             next_step=f"`kubectl delete service {spec.name} -n {namespace}`, then deploy again",
+        )
+
+
+def _require_class(cluster: Cluster, name: str) -> None:
+    try:
+        there = [item["metadata"]["name"] for item in cluster.list("IngressClass")]
+    except Forbidden:
+        return  # what does not answer in the end is told
+    if name not in there:
+        raise NotFound(
+            f"there is no IngressClass {name!r}",
+            where=f"context {cluster.context!r}",
+            expected=f"one of: {', '.join(there)}; nothing was written" if there else "an ingress controller",
+            next_step="leave the class out for the cluster's own",
         )
 
 

@@ -13,7 +13,9 @@ from mlk8s.secrecy import plain_secrets, redact
 _TEXTS = (str, dict, list, tuple)  # what can have a text in it; a Spec inside has been checked
 # pydantic's words, and those of this package.
 _WORDS = (
-    (r"^Input should be ", "expected "),
+    (r", unable to parse string as an? \w+", ""),
+    (r"\bInput should be ", "expected "),
+    (r"^String should match pattern ", "expected the form "),
     (r"a valid dictionary or (?:instance|object) of (\w+)", r"a \1"),
     (r"a valid tuple", "a list"),
     (r"a valid (?=[aio])", "an "),
@@ -93,12 +95,13 @@ def spec_error(kind: type[BaseModel], error: ValidationError) -> SpecError:
         elif item["type"] == "plain_secret":
             lines.append(f"{path}: {item['msg']}")
         else:
-            lines.append(f"{path}: {_message(item['msg'])}{_found(kind, item)}")
+            lines.append(f"{path}: {in_our_words(item['msg'])}{_found(kind, item)}")
     return SpecError("\n".join(lines), next_step=f"see help(mlk8s.{kind.__name__})")
 
 
-def _message(message: str) -> str:
-    message = message.removeprefix("Value error, ")
+def in_our_words(message: str) -> str:
+    """Return what pydantic says in the words of this package's own messages."""
+    message = message.replace("Value error, ", "")
     for theirs, ours in _WORDS:
         message = re.sub(theirs, ours, message)
     return message

@@ -43,7 +43,8 @@ def parse_duration(value: str | int | float) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         seconds = float(value)
     else:
-        found = _DURATION.fullmatch(str(value).strip())
+        text = str(value).strip()
+        found = _DURATION.fullmatch(f"{text}s" if re.fullmatch(r"\d+(\.\d+)?", text) else text)
         if not found or not any(found.groups()):
             raise ValueError("expected a duration such as '30s', '1m30s', '250ms' or a number of seconds")
         hours, minutes, whole, millis = (float(part or 0) for part in found.groups())

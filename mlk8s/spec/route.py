@@ -27,9 +27,15 @@ def dns_name(value: str) -> str:
 
 def _host(value: str) -> str:
     name = value.removeprefix("*.")
-    dns_name(name)
     if re.fullmatch(r"[0-9.]+", name):
-        raise ValueError("expected a DNS name, not an IP address: an Ingress rule has none")
+        raise ValueError("expected a DNS name such as iris.example.com, not an IP address")
+    try:
+        dns_name(name)
+    except ValueError:
+        raise ValueError(
+            "expected a DNS name such as iris.example.com: lower-case letters, digits, '-' and '.', without "
+            "https:// and port"
+        ) from None
     return value
 
 

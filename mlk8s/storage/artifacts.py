@@ -341,7 +341,7 @@ def _no_version(place: Location, config: StorageConfig | None) -> Mlk8sError:
     else:
         expected, next_step = (
             f"a version below {place.parent}",
-            "see whether the bucket and the path are right",
+            "see whether the address is right",
         )
     return ObjectNotFound(
         f"There is no version {place.name!r}.", where=str(place), expected=expected, next_step=next_step

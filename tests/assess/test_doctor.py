@@ -93,6 +93,7 @@ def test_a_cluster_that_has_everything_is_ok_and_every_check_has_a_line() -> Non
             "fail",
             "no IngressClass",
         ),
+        ("ingress", IngressFacts(None, None, "may not be read"), "ingress", "unknown", "may not be read"),
         ("ingress", IngressFacts("kong", False, "Kong ignores them"), "ingress", "warn", "ignores"),
         ("ingress", IngressFacts("nginx", None, "cannot be told"), "ingress", "unknown", "cannot be told"),
         ("gateway", GatewayFacts((), ()), "Gateway API", "ok", "not installed"),

@@ -14,7 +14,7 @@ from onnx_models import ROW, scaling
 from pods import ask, create_pod, pod
 
 import mlk8s
-from mlk8s.errors import Conflict, Rejected
+from mlk8s.errors import Conflict, NotFound, Rejected, Unreachable
 from mlk8s.local.handle import Local
 from mlk8s.operations.connection import Kubernetes
 from mlk8s.storage.models import upload_model
@@ -112,6 +112,10 @@ def test_only_the_source_ranges_may_call(
     strangers = mlk8s.ServiceType("LoadBalancer", source_ranges=("192.0.2.0/24",))
     k8s.deploy(spec.replace(service_type=strangers))
     assert refused(service), "a stranger's request came through"
+    with pytest.raises(
+        Unreachable, match=r"no connection to the model server: Connection to [0-9.]+ timed out"
+    ):
+        k8s.service("plain").predict([ROW])  # with a connection of its own
     machine = f"{local_cluster.cluster.machine_address}/32"
     k8s.deploy(spec.replace(service_type=mlk8s.ServiceType("LoadBalancer", source_ranges=(machine,))))
     until(lambda: not refused(service))
@@ -139,7 +143,10 @@ def until(true: Callable[[], bool], within: float = 10) -> None:
 def test_a_node_port_answers_on_the_node(
     k8s: Kubernetes, spec: mlk8s.ModelService, service: Any, local_cluster: Local
 ) -> None:
-    service = k8s.deploy(spec.replace(service_type=mlk8s.ServiceType("NodePort", node_port=31808)))
+    said: list[str] = []
+    node_port = mlk8s.ServiceType("NodePort", node_port=31808)
+    service = k8s.deploy(spec.replace(service_type=node_port), say=said.append)
+    assert f" at {service.url} after " in said[-1]
     assert service.url == f"http://{local_cluster.cluster.node_address}:31808/{k8s.namespace}/plain"
     until(lambda: not refused(service))
     assert doubles(k8s.service("plain"))
@@ -153,6 +160,16 @@ def test_a_node_port_that_is_taken_is_refused_in_one_sentence(
     with pytest.raises(Rejected, match="provided port is already allocated"):
         k8s.deploy(spec.replace(name="other", service_type=other))
     k8s.service("plain")
+
+
+def test_an_ingress_class_that_is_not_there_is_refused_before_anything_is_written(
+    k8s: Kubernetes, spec: mlk8s.ModelService
+) -> None:
+    lost = spec.replace(name="lost", route=mlk8s.Route(ingress_class="ngin"))
+    with pytest.raises(NotFound, match="there is no IngressClass 'ngin'") as error:
+        k8s.deploy(lost)
+    assert "nginx" in str(error.value.expected)
+    assert k8s.cluster.find("Deployment", "lost") is None
 
 
 def test_a_cluster_ip_answers_inside_only(

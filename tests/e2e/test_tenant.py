@@ -21,6 +21,7 @@ from mlk8s.clients.prometheus import Prometheus
 from mlk8s.errors import Conflict, Forbidden, NotFound, Rejected, RolloutFailed, UsageError
 from mlk8s.local.handle import Local
 from mlk8s.operations.connection import Kubernetes
+from mlk8s.operations.doctor import doctor
 from mlk8s.operations.tenant import access
 from mlk8s.storage.models import upload_model
 
@@ -100,6 +101,12 @@ def test_the_namespace_has_its_rules(admin: Kubernetes, tenant: mlk8s.Tenant) ->
     account = admin.cluster.get("ServiceAccount", "notebook", tenant.name)
     assert account["imagePullSecrets"] == [{"name": "registry"}]
     assert account["automountServiceAccountToken"] is False
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_users_rights(user: Kubernetes) -> None:
+    found = {item.check: item for item in doctor(user.cluster, user.platform)}
+    assert [item for item in found.values() if item.status == "fail"] == []
+    assert found["permissions"].status == found["object storage"].status == "ok"
 
 
 def test_a_namespace_of_somebody_else_is_left_alone(admin: Kubernetes, tenant: mlk8s.Tenant) -> None:

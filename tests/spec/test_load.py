@@ -37,7 +37,7 @@ def test_a_profile_survives_json() -> None:
         ({"hold": "60s", "rps": -1}, "Stage.rps"),
         ({"hold": "60s", "rps": float("nan")}, "Stage.rps"),
         ({"hold": "60s", "rps": 5001}, "Stage.rps"),
-        ({"hold": "60", "rps": 5}, "Stage.hold"),
+        ({"hold": "60 sec", "rps": 5}, "Stage.hold"),
         ({"hold": "0s", "rps": 5}, "Stage.hold"),
         ({"hold": "2h", "rps": 5}, "Stage.hold"),
         ({"hold": "60s", "users": 0}, "Stage.users"),
