@@ -243,6 +243,24 @@ def test_what_is_behind_a_service_and_an_autoscaler_is_told_once() -> None:
     assert diagnose("Service", "x", facts).id == "scaled-to-zero"
 
 
+@pytest.mark.parametrize(
+    ("chain", "told"),
+    [
+        ('Back-off pulling image "a": ErrImagePull: failed to pull and unpack image "docker.io/library/a": '
+         'failed to resolve reference "docker.io/library/a": ', "failed to do request: no such host"),
+        ('failed to pull and unpack image "r.io/a:1": ', "no match for platform in manifest: not found"),
+        ("", "manifest unknown"),
+    ],
+)  # fmt: skip
+def test_an_images_chain_of_errors_is_told_by_its_end(chain: str, told: str) -> None:
+    pod = copy.deepcopy(facts_of("image-not-found").one("Pod", "x"))
+    assert pod is not None
+    waiting = {"reason": "ErrImagePull", "message": chain + told}
+    pod["status"]["containerStatuses"][0]["state"] = {"waiting": waiting}
+    image = pod["spec"]["containers"][0]["image"]
+    assert ask("image-not-found", Pod=[pod]).summary == f"image {image} cannot be pulled: {told}"
+
+
 def test_what_keda_lets_sleep_is_well_until_keda_fails() -> None:
     deployment, scaled = first("keda-no-value", "Deployment"), first("keda-no-value", "ScaledObject")
     deployment["spec"]["replicas"] = deployment["status"]["replicas"] = 0

@@ -34,7 +34,8 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "registry-unreachable",
         r"(?i)dial tcp|connection refused|no such host|i/o timeout|network is unreachable|x509|tls:|"
         r"deadline exceeded|too many requests|server misbehaving|RegistryUnavailable|connection reset",
-        "see whether the node reaches the registry, or load the image onto the nodes",
+        "see whether the node reaches the registry, or load the image onto the nodes (a local cluster: "
+        "`mlk8s up --egress`, `mlk8s image build --load`)",
     ),
     (
         "image-unauthorized",
@@ -48,6 +49,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "correct the image's name and tag, or push it",
     ),
 )
+_LINK = re.compile(r'(?:Back-off pulling image|unpack image|resolve reference) "[^"]*": (?:ErrImagePull: )?')
 _HEALS = "registry-unreachable"  # a registry that does not answer once may answer the next time
 
 
@@ -68,7 +70,7 @@ def pull(pod: Object, container: Container, events: Sequence[Object], now: datet
     twice = age(pod["status"].get("startTime"), now) >= PULL_GRACE
     yield Cause(
         key,
-        f"image {image} cannot be pulled: {_last_words(short(words), str(image))}",
+        f"image {image} cannot be pulled: {_last_words(short(words))}",
         f"{place(pod)}, container {container.name}",
         remedy,
         certain=key not in (_HEALS, "image-pull") or twice,
@@ -85,7 +87,6 @@ def _kind(words: str) -> tuple[str, str]:
     return "image-pull", "check the image's name and tag, and that the nodes may pull it"
 
 
-def _last_words(words: str, image: str) -> str:
+def _last_words(words: str) -> str:
     """Return the end of a chain of errors: each link repeats the image, the last one says what is new."""
-    tail = words.rpartition(f'resolve reference "{image}": ')[2] if image in words else words
-    return tail or words
+    return _LINK.split(words)[-1] or words
