@@ -12,6 +12,7 @@ from mlk8s.errors import UsageError
 
 if TYPE_CHECKING:
     from mlk8s.local.runtime_image import RuntimeImage
+    from mlk8s.storage.credentials import StorageConfig
 
 
 def build(
@@ -70,7 +71,8 @@ def build(
 ) -> None:
     """Build an image without Docker; the same input gives the same digest, printed as JSON.
 
-    Logins come from where docker login and podman login leave them.
+    Logins come from where docker login and podman login leave them. A model at s3:// is read with the
+    environment's credentials (AWS_ACCESS_KEY_ID, ...), else from the storage of the cluster that mlk8s finds.
     """
     import json
     import tempfile
@@ -79,6 +81,11 @@ def build(
     from mlk8s.clients.oci.reference import Reference
     from mlk8s.local import runtime_image
 
+    for file in (output, sbom):
+        if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+            raise UsageError(
+                "the file cannot be written", where=str(file), expected="a file in a folder that is there"
+            )
     target = Reference.parse(push) if push else None
     labels = dict(_pair(item) for item in label or [])
     folder = tempfile.TemporaryDirectory() if model and "://" in model else nullcontext(model)
@@ -86,7 +93,7 @@ def build(
         if model and "://" in model:
             from mlk8s.storage.artifacts import download
 
-            download(model, str(place))
+            download(model, str(place), config=_storage(load) if model.startswith("s3://") else None)
         image = runtime_image.build(
             base=base,
             requirements=requirements,
@@ -114,6 +121,20 @@ def build(
         {"title": blob.title, "digest": blob.digest, "bytes": blob.size} for blob in image.layers
     ]
     print(json.dumps(told, indent=1))
+
+
+def _storage(cluster: str | None) -> StorageConfig:
+    """Return the storage that the environment names, else that of the cluster."""
+    import os
+
+    from mlk8s.operations.connection import connect
+    from mlk8s.storage.credentials import StorageConfig
+
+    if {"STORAGE_CREDENTIALS_DIR", "AWS_ACCESS_KEY_ID"} & set(os.environ):
+        return StorageConfig.from_env()
+    k8s = connect(cluster=cluster)
+    say(f"the model comes from the storage of context {k8s.cluster.context}")
+    return k8s.storage()
 
 
 def _load(image: RuntimeImage, cluster: str, name: str | None) -> str:

@@ -120,6 +120,8 @@ GONE = "/not/there"
         f"secret create keys --from-file user={GONE}",
         f"secret create keys --from-env-file {GONE}",
         f"tls create way-in --host a.example --cert {GONE} --key {GONE}",
+        f"image build --base python --output {GONE}/image.tar",
+        f"image build --base python --sbom {GONE}/sbom.json",
         f"image build --base python --requirements {GONE}",
         f"image build --base python --model {GONE}",
         f"image build --base python --ca-file {GONE}",
