@@ -33,6 +33,7 @@ from mlk8s.render.common import PULL_SECRETS
 from mlk8s.spec.resources import Resources
 from mlk8s.storage.artifacts import download
 from mlk8s.storage.models import upload_model
+from tests.cli.shell import mlk8s as mlk8s_command
 
 PORT = 5055
 USER, PASSWORD = "team", "of-the-test"
@@ -234,6 +235,15 @@ def test_an_image_in_a_registry_is_a_base_too(
     assert config["config"]["Env"].count("PYTHONPATH=/opt/packages:/app") == 1
     with pytest.raises(UsageError, match="cannot be written to a file"):
         image.save(Path("never"), "localhost/x:1")
+
+
+def test_the_command_reads_the_model_from_the_clusters_storage(
+    k8s: Kubernetes, models: dict[str, Path]
+) -> None:
+    url, env = f"s3://models/{k8s.namespace}/1", {"KUBECONFIG": str(k8s.cluster.source)}
+    done = mlk8s_command("image", "build", "--base", "python", "--model", url, env=env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["digest"] == runtime_image.build(base="python", model=models["1"]).digest
 
 
 def test_refusals_are_one_sentence(
