@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlk8s.errors import SpecError
@@ -24,7 +24,7 @@ class DatasetRef:
     url: str
     version: str
     digest: str
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
     created: bool
 
 
@@ -66,7 +66,7 @@ def publish_dataset(
             raise SpecError(
                 f"Part {number} has another schema than part 0.", where=url, expected=str(schema.names)
             )
-    columns = [{"name": field.name, "type": str(field.type)} for field in schema]
+    columns = [{"name": column.name, "type": str(column.type)} for column in schema]
     rows = sum(part.num_rows for part in parts)
     published = publish(
         url,

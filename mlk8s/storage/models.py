@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,7 +47,7 @@ class ModelRef:
 
     url: str
     digest: str
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
 
 
 def upload_model(
