@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from mlk8s.assess.observed import age
+from mlk8s.assess.observed import Object, age
+
+ANNOTATION = "mlk8s.dev/bluegreen"
+"""Of a service's blue Deployment: the record of its last operation; none where only blue was ever live."""
 
 Colour = Literal["blue", "green"]
 Phase = Literal["single", "starting", "preview", "switching", "switched"]
@@ -117,6 +121,15 @@ class BlueGreenStatus:
 def retained(record: BlueGreenRecord, now: datetime) -> float:
     """Return the seconds that the older colour must still stay; 0 before a switch."""
     return max(0.0, record.retain - age(record.since, now)) if record.phase == "switched" else 0.0
+
+
+def asleep(deployment: Object) -> bool:
+    """Whether a Deployment is the blue colour of a service that green alone serves: it has no pods then."""
+    text = (deployment["metadata"].get("annotations") or {}).get(ANNOTATION)
+    try:
+        return text is not None and json.loads(text)["phase"] == "single"
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def assess_bluegreen(facts: BlueGreenFacts) -> BlueGreenStatus:

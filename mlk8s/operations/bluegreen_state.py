@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mlk8s.assess.bluegreen import BlueGreenRecord, Phase
+from mlk8s.assess.bluegreen import ANNOTATION, BlueGreenRecord, Phase
 from mlk8s.clients.cluster import Cluster
 from mlk8s.operations.record import now, read_record, write_record
 from mlk8s.render.bluegreen import Colour, identity, live_colour
 
-ANNOTATION = "mlk8s.dev/bluegreen"
 MANAGER = "mlk8s-bluegreen"
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from mlk8s.assess.bluegreen import (
+    ANNOTATION,
     BlueGreenFacts,
     BlueGreenRecord,
     ColourFacts,
     Phase,
     Verb,
+    asleep,
     assess_bluegreen,
     retained,
 )
@@ -80,3 +83,17 @@ def test_what_is_not_as_it_was_written_down_is_told() -> None:
     assert assess_bluegreen(down).notes == (
         "blue has the requests, and none of its pods is ready", "none of the idle pods is ready",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "idle"),
+    [
+        (json.dumps(asdict(record("single"))), True),  # green is alone
+        (json.dumps(asdict(record("preview"))), False),
+        (None, False),  # blue is alone
+        ("{", False),
+    ],
+)
+def test_blue_is_asleep_while_green_is_alone(text: str | None, idle: bool) -> None:
+    annotations = {} if text is None else {ANNOTATION: text}
+    assert asleep({"metadata": {"name": "iris", "annotations": annotations}}) is idle

@@ -157,11 +157,13 @@ def test_whatever_is_asked_about_a_service_is_answered_for_its_live_colour(
     assert all(row["replicas_ready"] == 2 for row in run.timeline().to_pylist())
     assert run.facts["target"]["model"] == models["2"]
     pods = {pod for line in run.samples for pod in (line.get("server") or {}).get("by_pod") or ()}
-    assert pods and all(pod.startswith(f"{green}-") for pod in pods)
+    # Prometheus still knows blue's last pods for a while.
+    assert len({pod for pod in pods if pod.startswith(f"{green}-")}) == 2
 
     assert (service.status().model, service.status().ready) == (models["2"], 2)
     assert [item.status() for item in k8s.services()] == [service.status()]
-    assert service.why().cause is None
+    assert service.why().cause is k8s.why(NAME).cause is None
+    assert not [item for item in k8s.why_all() if item.cause is not None]
     assert service.running_canary().status().stable_model == models["2"]
     assert alerts_of(k8s.cluster, NAME, k8s.namespace, mlk8s.Slo(p99="1s")).max_replicas == 3
     host = service.exec(["python3", "-c", "import socket; print(socket.gethostname())"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlk8s.assess import bluegreen
 from mlk8s.assess.cause import Cause
 from mlk8s.assess.observed import Object, condition, is_true, place
 from mlk8s.assess.rollout import RolloutFacts, assess_rollout
@@ -40,6 +41,8 @@ def deployment(item: Object, facts: Facts) -> Answer:
     if verdict.cause is not None:
         better = of_pods([pod for pod in pods if not is_true(pod, "Ready")], facts)
         return _answer(verdict.summary, verdict.cause, better, pods, facts)
+    if verdict.wanted == 0 and bluegreen.asleep(item):
+        return Answer("the idle colour, without pods: green has the requests")
     if verdict.wanted == 0:
         return asleep(item, facts) or Answer("0 replicas", _zero(item))
     if verdict.state == "ready":
