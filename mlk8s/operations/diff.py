@@ -8,6 +8,7 @@ from mlk8s.assess.difference import Difference, difference
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.errors import NotFound, UsageError
+from mlk8s.operations.bluegreen_state import live_deployment
 from mlk8s.operations.deploy import OPTIONAL
 from mlk8s.operations.dry_run import manifests
 from mlk8s.operations.parallel import in_parallel
@@ -64,10 +65,9 @@ def diff_service(cluster: Cluster, platform: Platform, name: str, *, say: Say = 
         NotFound: there is no such model service.
         UsageError: the Deployment carries no spec.
     """
-    live = cluster.find("Deployment", name)
-    if live is None:
+    if cluster.find("Deployment", name) is None:
         raise NotFound(f"no model service is named {name!r}", where=f"namespace {cluster.namespace!r}")
-    spec = stored_spec(live)
+    spec = stored_spec(live_deployment(cluster, name, cluster.namespace))
     if spec is None:
         raise UsageError(f"Deployment {name} was not made by mlk8s", expected="a model service, or -f FILE")
     return diff_specs(cluster, platform, [spec], say=say)

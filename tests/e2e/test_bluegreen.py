@@ -19,6 +19,7 @@ from mlk8s.errors import Conflict, RolloutFailed, UsageError
 from mlk8s.operations.alerts import alerts_of
 from mlk8s.operations.connection import Kubernetes
 from mlk8s.operations.deploy import plan
+from mlk8s.operations.diff import diff_service
 from mlk8s.operations.service import Service
 from mlk8s.render.bluegreen import PREVIEW_HEADER
 from mlk8s.spec.load import LoadProfile
@@ -168,6 +169,10 @@ def test_whatever_is_asked_about_a_service_is_answered_for_its_live_colour(
     assert alerts_of(k8s.cluster, NAME, k8s.namespace, mlk8s.Slo(p99="1s")).max_replicas == 3
     host = service.exec(["python3", "-c", "import socket; print(socket.gethostname())"])
     assert host.stdout.startswith(green)
+
+    # mlk8s still owns the replicas that green started with, until the next deploy hands them over.
+    differs = {item.object for item in diff_service(k8s.cluster, k8s.platform, NAME)}
+    assert differs <= {f"Deployment {k8s.namespace}/{green}"}
 
     # A dry run tells of the colour that would change, and keeps what leads to the live one.
     same, other = (
