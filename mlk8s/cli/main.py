@@ -99,7 +99,7 @@ def _usage(error: TyperException) -> UsageError:
     options = [name for name in getattr(error, "possibilities", None) or () if name.startswith("-")]
     if options:
         message = f"{getattr(error, 'message', message)}; did you mean {' or '.join(sorted(options))}?"
-    from mlk8s.spec.base import in_our_words
+    from mlk8s.spec.words import in_our_words
 
     message = in_our_words(message)  # a validator's words stand inside typer's sentence
     return UsageError(message[:1].lower() + message[1:].rstrip("."), where=path, next_step=f"{path} --help")

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, ClassVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mlk8s.errors import SpecError
 from mlk8s.secrecy import plain_secrets, redact
+from mlk8s.spec.words import in_our_words
 
 _TEXTS = (str, dict, list, tuple)  # what can have a text in it; a Spec inside has been checked
-# pydantic's words, and those of this package.
-_WORDS = (
-    (r", unable to parse string as an? \w+", ""),
-    (r"\bInput should be ", "expected "),
-    (r"^String should match pattern ", "expected the form "),
-    (r"a valid dictionary or (?:instance|object) of (\w+)", r"a \1"),
-    (r"a valid tuple", "a list"),
-    (r"a valid (?=[aio])", "an "),
-    (r"a valid ", "a "),
-)
 
 
 class Spec(BaseModel):
@@ -97,14 +87,6 @@ def spec_error(kind: type[BaseModel], error: ValidationError) -> SpecError:
         else:
             lines.append(f"{path}: {in_our_words(item['msg'])}{_found(kind, item)}")
     return SpecError("\n".join(lines), next_step=f"see help(mlk8s.{kind.__name__})")
-
-
-def in_our_words(message: str) -> str:
-    """Return what pydantic says in the words of this package's own messages."""
-    message = message.replace("Value error, ", "")
-    for theirs, ours in _WORDS:
-        message = re.sub(theirs, ours, message)
-    return message
 
 
 def _found(kind: type[BaseModel], item: Any) -> str:
