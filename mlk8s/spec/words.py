@@ -1,4 +1,4 @@
-"""What pydantic says, in the words of this package; without pydantic, since the command line starts with it."""
+"""What pydantic says, in our words; without pydantic, since the command line starts with it."""
 
 from __future__ import annotations
 
