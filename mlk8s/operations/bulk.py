@@ -20,6 +20,7 @@ Say = Callable[[str], None]
 
 _CRD = "CustomResourceDefinition"
 _ESTABLISHED = 30.0  # seconds a CustomResourceDefinition may take to be served
+_WRITTEN = ("resourceVersion", "generation", "managedFields")
 _SHARED = {("Namespace", "default"), ("Namespace", "kube-system")}
 
 
@@ -212,8 +213,18 @@ def _refuse(
 def _change(before: Manifest | None, after: Manifest) -> str:
     if before is None:
         return "created"
-    versions = [item["metadata"].get("resourceVersion") for item in (before, after)]
-    return "unchanged" if versions[0] == versions[1] else "configured"
+    return "unchanged" if _declared(before) == _declared(after) else "configured"
+
+
+def _declared(body: Manifest) -> Manifest:
+    """Return an object without what controllers write meanwhile: a status changes its version, too."""
+    own = {name: value for name, value in body["metadata"].items() if name not in _WRITTEN}
+    own["annotations"] = {
+        name: value
+        for name, value in (own.get("annotations") or {}).items()
+        if not name.startswith("deployment.kubernetes.io/")
+    }
+    return {name: value for name, value in body.items() if name != "status"} | {"metadata": own}
 
 
 def _wait_established(cluster: Cluster, name: str) -> None:
