@@ -1,35 +1,64 @@
-"""Log-linear latency histogram: at most 1 % relative error from 50 µs to 60 s, merged by addition.
+"""Log-linear latency histogram: at most 0.8 % relative error from 33 µs to 60 s, merged by addition.
 
-Each doubling of latency above 50 µs is cut into 64 equal buckets, so half a bucket is at most 1/128 of the
-value (0.8 %). The scheme is that of HdrHistogram (hdrhistogram.org); a float's exponent gives the doubling.
+A latency is a whole number of units of 512 ns. Each doubling above 64 units is cut into 64 equal buckets, so half a
+bucket is at most 1/128 of the value; below 64 units a bucket is one unit. The scheme is that of HdrHistogram
+(hdrhistogram.org); an integer's bit length gives the doubling, so that a record takes no logarithm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import ceil, frexp, ldexp
+from math import ceil
 
-LOWEST = 50e-6
-"""Shortest latency told apart, in seconds; shorter ones count as this."""
+UNIT_BITS = 9
+"""A unit is 2 ** 9 ns."""
+UNIT = 2**UNIT_BITS * 1e-9
+"""A unit in seconds."""
 HIGHEST = 60.0
 """Longest latency told apart, in seconds; longer ones count as this."""
-_CUTS = 64
-_SCALE = 1 / LOWEST
+_CUT_BITS = 6
+_HIGHEST_NS = int(HIGHEST * 1e9)
 
 
-def bucket_of(seconds: float) -> int:
-    """Return the number of the bucket that holds a latency in seconds."""
-    if seconds <= LOWEST:
-        return 0
-    mantissa, exponent = frexp(min(seconds, HIGHEST) * _SCALE)
-    return (exponent - 1) * _CUTS + int((mantissa - 0.5) * 2 * _CUTS)
+def bucket_of(nanoseconds: int) -> int:
+    """Return the number of the bucket that holds a latency in nanoseconds."""
+    units = (nanoseconds if nanoseconds < _HIGHEST_NS else _HIGHEST_NS) >> UNIT_BITS
+    shift = units.bit_length() - 1 - _CUT_BITS
+    return units if shift <= 0 else (shift << _CUT_BITS) + (units >> shift)
+
+
+BUCKETS = bucket_of(_HIGHEST_NS) + 1
+"""How many buckets there are."""
+
+
+class Histogram(list[int]):
+    """Counts by bucket, for what is recorded once a request.
+
+    >>> latencies = Histogram()
+    >>> latencies.add(23_000_000)
+    """
+
+    def __init__(self) -> None:
+        super().__init__([0])
+        self *= BUCKETS
+
+    def add(self, nanoseconds: int) -> None:
+        """Count a latency in nanoseconds."""
+        # `bucket_of` again, in place: a second call would cost as much as the rest.
+        units = (nanoseconds if nanoseconds < _HIGHEST_NS else _HIGHEST_NS) >> UNIT_BITS
+        shift = units.bit_length() - 7
+        self[units if shift <= 0 else (shift << 6) + (units >> shift)] += 1
+
+    def sparse(self) -> dict[int, int]:
+        """Return {bucket: count} of the buckets that are not empty."""
+        return {bucket: count for bucket, count in enumerate(self) if count}
 
 
 def bounds_of(bucket: int) -> tuple[float, float]:
     """Return the lower and upper edge of a bucket, in seconds."""
-    doubling, cut = divmod(bucket, _CUTS)
-    lower = ldexp(LOWEST * (1 + cut / _CUTS), doubling)
-    return lower, lower + ldexp(LOWEST / _CUTS, doubling)
+    shift = max(0, (bucket >> _CUT_BITS) - 1)
+    units = bucket - (shift << _CUT_BITS)
+    return (units << shift) * UNIT, ((units + 1) << shift) * UNIT
 
 
 def value_of(bucket: int) -> float:

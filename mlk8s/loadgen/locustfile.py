@@ -1,97 +1,168 @@
-"""The file that Locust runs (`locust -f`): one user class, the profile as a shape, results every second."""
+"""The file that Locust runs (`locust -f`): it starts engines, brings them together at one second, and shows results.
+
+Locust is the orchestrator: it has the workers, the test's beginning and end, the web UI and the exit code. The load
+itself is sent by a process beside each worker (`python -m mlk8s.loadgen`), which Locust's patched interpreter and its
+statistics do not slow down.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
+import sys
 from math import ceil
 from time import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import gevent
-from locust import LoadTestShape, events
+from gevent import subprocess
+from gevent.event import AsyncResult
+from locust import LoadTestShape, User, events, task
 from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
 
+from mlk8s.loadgen.arrivals import Profile
+from mlk8s.loadgen.feed import Tail, feed
 from mlk8s.loadgen.guard import check_target
-from mlk8s.loadgen.recorder import Recorder
 from mlk8s.loadgen.settings import Settings
-from mlk8s.loadgen.tls import context_factory
-from mlk8s.loadgen.user import InferUser, Plan
 
-SPAWN_RATE = 100
-"""Users started a second; Locust warns above this."""
+READY, BEGIN, ENDED = "mlk8s-ready", "mlk8s-begin", "mlk8s-ended"
+_HEAD_START = 0.5
+"""Seconds between the word to begin and the first request, at least."""
+_PATIENCE = 60.0
+"""Seconds that all engines may take to start."""
 
 # A shell gives its background jobs an ignored SIGINT, which Locust inherits; SIGINT is how it is stopped.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings = Settings.read()
-# The process that sends is the last one that can refuse: the parent has checked, and so does it.
 check_target(settings.url, settings.allowed)
-plan = Plan.of(settings, Recorder(settings.directory / f"requests-{os.getpid()}.jsonl", settings.name))
+profile = Profile(settings.stages)
 log = logging.getLogger("mlk8s.loadgen")
 
 
-class ServiceUser(InferUser):
-    """The user of this test."""
+class Meeting:
+    """Brings the engines together: it begins when all are ready, and is over when all have ended."""
 
-    host = settings.url
-    plan = plan
-    network_timeout = settings.timeout
-    connection_timeout = settings.timeout
-    ssl_context_factory = staticmethod(
-        context_factory(settings.host or urlsplit(settings.url).hostname or "", settings.ca)
-    )
+    def __init__(self) -> None:
+        self.environment: Environment
+        self.begin: AsyncResult = AsyncResult()
+        """Second since the epoch at which the profile starts."""
+        self._ready = self._ended = 0
+        self._since = time()
+
+    def join(self, environment: Environment) -> None:
+        """Listen to the other side: a master hears its workers, a worker its master."""
+        self.environment = environment
+        runner = environment.runner
+        if isinstance(runner, MasterRunner):
+            runner.register_message(READY, lambda **_: self.ready())
+            runner.register_message(ENDED, lambda msg, **_: self.ended(msg.data))
+        elif isinstance(runner, WorkerRunner):
+            runner.register_message(BEGIN, lambda msg, **_: self.begin.set(msg.data))
+
+    def ready(self) -> None:
+        """Count an engine that waits for the beginning; the last one begins the test."""
+        runner = self.environment.runner
+        if isinstance(runner, WorkerRunner):
+            runner.send_message(READY)
+            return
+        self._ready += 1
+        if self._ready == settings.workers:
+            start = ceil(time() + _HEAD_START)
+            self.begin.set(start)
+            if isinstance(runner, MasterRunner):
+                runner.send_message(BEGIN, start)
+
+    def ended(self, why: str | None) -> None:
+        """Count an engine that has ended, with the reason where it is not the profile's end."""
+        runner = self.environment.runner
+        if isinstance(runner, WorkerRunner):
+            runner.send_message(ENDED, why)
+            return
+        self._ended += 1
+        if why:
+            log.error("%s", why)
+            self.environment.process_exit_code = 1
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        if self._ended >= settings.workers:
+            return True
+        if self._ready < settings.workers and time() - self._since > _PATIENCE:
+            log.error("%d of %d engines are ready after %g s", self._ready, settings.workers, _PATIENCE)
+            self.environment.process_exit_code = 1
+            return True
+        runner = self.environment.runner
+        # A worker that died says no word; what it would have sent is missing, and the results tell.
+        return isinstance(runner, MasterRunner) and self.begin.ready() and not runner.clients.running
+
+
+meeting = Meeting()
+
+
+class EngineUser(User):  # type: ignore[misc]  # locust has no types
+    """Runs this worker's engine; there is one user a worker."""
+
+    def on_start(self) -> None:
+        runner = self.environment.runner
+        index = max(0, getattr(runner, "worker_index", 0))
+        command = [sys.executable, "-m", "mlk8s.loadgen", "--share", f"{index}/{settings.workers}"]
+        self.engine = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    @task  # type: ignore[untyped-decorator]
+    def attend(self) -> None:
+        """Wait for the engine from its start to its end, and tell the meeting."""
+        engine = self.engine
+        file = engine.stdout.readline().strip()  # it says where its results go when it is ready
+        if file:
+            meeting.ready()
+            engine.stdin.write(f"{meeting.begin.get()}\n")
+            engine.stdin.flush()
+            _follow(Tail(settings.directory / file), engine)
+        code, words = engine.wait(), engine.stderr.read().strip()
+        meeting.ended(None if code == 0 else words or f"the load generator ended with exit code {code}")
+        gevent.sleep(float("inf"))
+
+    def on_stop(self) -> None:
+        if self.engine.poll() is None:
+            self.engine.terminate()
+            self.engine.wait()
+
+
+def _follow(results: Tail, engine: Any) -> None:
+    """Feed Locust's statistics until the engine has ended."""
+    ended = False
+    while not ended:
+        ended = engine.poll() is not None
+        for line in results.new():
+            if line["kind"] == "requests":
+                feed(meeting.environment.runner.stats, line)
+        if not ended:
+            gevent.sleep(0.25)
 
 
 class ProfileShape(LoadTestShape):  # type: ignore[misc]  # locust has no types
-    """Gives Locust the number of users of the profile, a second ahead of their need, and ends the test."""
+    """One user a worker until the meeting is over."""
 
     def tick(self) -> tuple[int, float] | None:
-        """Return (users, users started a second), or None when the profile is over."""
-        into = time() - plan.start
-        if into >= plan.schedule.duration:
-            return None
-        ahead = 0.0 if plan.schedule.closed_loop else 1.0
-        return plan.schedule.users_at(max(0.0, min(into + ahead, plan.schedule.duration))), SPAWN_RATE
+        """Return (users, users started a second), or None when the test is over."""
+        return None if meeting.over else (settings.workers, 100.0)
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def _begin(environment: Environment, **_: Any) -> None:
-    # A whole second, so that seconds of schedule and clock agree; late enough for the first users to start.
-    plan.start = float(ceil(time() + plan.schedule.users_at(0) / SPAWN_RATE + 0.2))
-    plan.recorder.begin(int(plan.start))
-    gevent.spawn(_write_each_second, environment)
+    meeting.join(environment)
+    if settings.parent and not isinstance(environment.runner, WorkerRunner):
+        gevent.spawn(_end_with_parent, environment)
 
 
-@events.quit.add_listener  # type: ignore[untyped-decorator]
-def _end(**_: Any) -> None:
-    _write(int(time()) + 1, users=0, dropped=plan.pacer.dropped)
-
-
-def _write_each_second(environment: Environment) -> None:
-    """Write results when a second is over, and stop when the parent process is gone."""
-    while True:
-        now = time()
-        gevent.sleep(int(now) + 1.01 - now)
-        _write(int(time()), users=environment.runner.user_count, dropped=plan.pacer.dropped)
-        if settings.parent and os.getppid() != settings.parent:
-            log.error("process %d, which started this load test, is gone: stopping", settings.parent)
-            environment.runner.quit()
-            return
-
-
-def _write(end: int, *, users: int, dropped: int) -> None:
-    try:
-        plan.recorder.write_until(end, users=users, offered=_offered, dropped=dropped)
-        plan.pacer.dropped -= dropped
-    except OSError as error:
-        log.error("results of this second are kept back: %s", error)
-
-
-def _offered(second: int) -> float | None:
-    if plan.schedule.closed_loop:  # users offer what the service takes
-        return None
-    due, into = plan.schedule.due_until, second - plan.start
-    return due(into + 1) - due(into)
+def _end_with_parent(environment: Environment) -> None:
+    while os.getppid() == settings.parent:
+        gevent.sleep(1.0)
+    log.error("process %d, which started this load test, is gone: stopping", settings.parent)
+    environment.runner.quit()

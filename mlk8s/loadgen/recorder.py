@@ -2,99 +2,91 @@
 
 Two kinds of line, both with "t", a second since the epoch:
 
-    {"t", "kind": "load", "users", "offered", "sent", "dropped", "in_flight"}        one a second, always
+    {"t", "kind": "load", "users", "offered", "sent", "dropped", "in_flight", "waiting", "lag": {"bucket": count}}
     {"t", "kind": "requests", "name", "outcome", "status", "version", "count", "hist": {"bucket": count}}
 
-A request belongs to the second in which its answer came. A second is written by one write call when it is
-over, so that a process killed at any moment loses no more than the second that was running.
+There is one line of the first kind a second, always. A request belongs to the second in which it ended. A second is
+written by one write call when it is over, so that a process killed at any moment loses no more than the second that
+was running.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from mlk8s.loadgen.histogram import bucket_of
+from mlk8s.loadgen.histogram import Histogram
 
-Key = tuple[str, str, int, str]
-"""(endpoint, outcome, HTTP status or 0, model version or "")"""
+Key = tuple[str, int, str]
+"""(outcome, HTTP status or 0, model version or "")"""
 
 
 class Recorder:
-    """Counts requests of the running seconds in memory and appends finished seconds to one file.
+    """Counts the requests of the running second and appends finished seconds to one file.
 
     Args:
         path: file to append to; created.
         endpoint: name of what is called, in every line.
+        second: the first second, since the epoch.
     """
 
-    def __init__(self, path: Path, endpoint: str) -> None:
+    def __init__(self, path: Path, endpoint: str, second: int) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._endpoint = endpoint
-        self._seconds: dict[int, dict[Key, dict[int, int]]] = {}
-        self._sent: dict[int, int] = {}
-        self._next = 0
-        self.in_flight = 0
+        self.second = second
+        """The running second since the epoch: the first one that is not written."""
+        self._kept = b""
+        """Lines that a full disk did not take."""
+        self.series: dict[Key, Histogram] = {}
+        """Latencies of the running second; where a key is missing, `open` it."""
+        self.lag = Histogram()
+        """How late requests of the running second were sent, or queued for a connection."""
 
-    def begin(self, second: int) -> None:
-        """Set the first second that will be written."""
-        self._next = second
+    def open(self, key: Key) -> Histogram:
+        """Return the histogram of an outcome that this second has not seen yet."""
+        return self.series.setdefault(key, Histogram())
 
-    def sent(self, now: float) -> None:
-        """Count a request that starts now; `now` in seconds since the epoch."""
-        second = int(now)
-        self._sent[second] = self._sent.get(second, 0) + 1
-        self.in_flight += 1
-
-    def record(self, now: float, seconds: float, outcome: str, status: int, version: str) -> None:
-        """Count a request that ended now and took `seconds`."""
-        self.in_flight -= 1
-        counts = self._seconds.setdefault(int(now), {})
-        histogram = counts.setdefault((self._endpoint, outcome, status, version), {})
-        bucket = bucket_of(seconds)
-        histogram[bucket] = histogram.get(bucket, 0) + 1
-
-    def write_until(
-        self, end: int, *, users: int, offered: Callable[[int], float | None], dropped: int
-    ) -> None:
-        """Write every second before `end`, an empty one too.
+    def roll(self, second: int, **load: Any) -> None:
+        """End every second before `second`: write it, an empty one too.
 
         Args:
-            end: the running second since the epoch; it and later ones are kept back.
-            users: number of users now.
-            offered: gives the requests due in a second; None for a closed loop.
-            dropped: requests that no connection was free for, since the last call.
+            second: the running second since the epoch; it is kept back.
+            load: what else the running second's "load" line tells; numbers of a rate are for the first second
+                that ends, later ones have none.
 
         Raises:
             OSError: when the disk is full; what was not written stays in memory and is tried again.
         """
         lines = []
-        for second in range(self._next, end):
-            load = {
-                "t": second, "kind": "load", "users": users, "offered": offered(second),
-                "sent": self._sent.get(second, 0), "dropped": dropped, "in_flight": self.in_flight,
-            }  # fmt: skip
-            dropped = 0
-            lines.append(orjson.dumps(load))
-            for (name, outcome, status, version), histogram in self._seconds.get(second, {}).items():
+        while self.second < second:
+            lines.append(
+                orjson.dumps(
+                    {"t": self.second, "kind": "load", **load, "lag": self.lag.sparse()},
+                    option=orjson.OPT_NON_STR_KEYS,
+                )
+            )
+            for (outcome, status, version), latencies in self.series.items():
                 line = {
-                    "t": second, "kind": "requests", "name": name, "outcome": outcome, "status": status,
-                    "version": version, "count": sum(histogram.values()), "hist": histogram,
+                    "t": self.second, "kind": "requests", "name": self._endpoint, "outcome": outcome,
+                    "status": status, "version": version, "count": sum(latencies), "hist": latencies.sparse(),
                 }  # fmt: skip
                 lines.append(orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS))
-        if not lines:
-            return
-        self._append(b"\n".join(lines) + b"\n")
-        for second in range(self._next, end):
-            self._seconds.pop(second, None)
-            self._sent.pop(second, None)
-        self._next = end
+            # A new dict, never a cleared one: who holds a histogram of the old second must not count into it.
+            self.series, self.lag = {}, Histogram()
+            load |= dict.fromkeys(("sent", "dropped"), 0)
+            self.second += 1
+        self._append(lines)
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, lines: list[bytes]) -> None:
+        data = self._kept + b"".join(line + b"\n" for line in lines)
+        self._kept = data
+        if not data:
+            return
         done = os.write(self._file, data)
         if done < len(data):  # a nearly full disk takes a part: take it back, so that no half line stays
             os.ftruncate(self._file, os.fstat(self._file).st_size - done)
             raise OSError(28, "no space left for the results")
+        self._kept = b""

@@ -27,12 +27,16 @@ class Settings:
         body: file with the V2 infer request, beside the settings file.
         stages: the profile's stages, with hold in seconds.
         timeout: seconds a request may take.
-        connections: most requests in flight, or None for what the rate needs.
+        connections: most connections at once, of each worker.
         allowed: hosts beside loopback that may get load: the connected cluster's ingress.
         parent: process that has to live for the test to go on, or 0.
         directory: where results go; the settings file's own directory.
         host: Host header, and the name that TLS asks for; None means the URL's own.
         ca: PEM file of the authorities to trust; None means the machine's.
+        workers: how many processes send it together.
+        seed: of random arrivals; None for regular ones.
+        trace: file beside the settings with a JSON list of due seconds, instead of the stages' rates.
+        stop_above: share of failed requests in ten seconds at which the test stops itself; 1 never does.
     """
 
     url: str
@@ -41,12 +45,16 @@ class Settings:
     body: str
     stages: list[dict[str, Any]]
     timeout: float
-    connections: int | None
+    connections: int
     allowed: list[str]
     parent: int
     directory: Path
     host: str | None = None
     ca: str | None = None
+    workers: int = 1
+    seed: int | None = None
+    trace: str | None = None
+    stop_above: float = 1.0
 
     def write(self) -> Path:
         """Write the settings into their directory and return the file."""

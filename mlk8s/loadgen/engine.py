@@ -1,0 +1,273 @@
+"""The open loop: sends every request when it is due, whatever became of those before it.
+
+A request is timed from the moment at which it should have been sent, so that one that had to wait, for a connection or
+for a generator that fell behind, has that wait in its latency. This is what Gil Tene calls being free of coordinated
+omission ("How NOT to Measure Latency"). How late requests were sent is recorded beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+from collections import Counter, deque
+from collections.abc import Callable
+from time import perf_counter_ns, time
+
+from mlk8s.loadgen.answer import classify
+from mlk8s.loadgen.arrivals import Arrivals, Profile
+from mlk8s.loadgen.bound import Bound
+from mlk8s.loadgen.connection import Answer, Connection
+from mlk8s.loadgen.recorder import Key, Recorder
+from mlk8s.loadgen.samples import Samples
+from mlk8s.loadgen.timer import Timer
+
+_SECOND = 1_000_000_000
+_SWEEP = 0.05
+"""Seconds between two looks for requests whose time is up."""
+_BURST = 32
+"""Requests sent in one turn of the loop; after them the answers are looked at."""
+_MOST_KNOWN = 4096
+"""Answers that are remembered byte for byte."""
+
+
+class Engine:
+    """Sends one profile to one address and records what came of it.
+
+    Args:
+        address: (host, port) to connect to.
+        request: a whole HTTP/1.1 request.
+        profile, arrivals: the rate, and this worker's due times.
+        recorder: gets every request; its first second is `start`.
+        samples: gets some answers to look at later.
+        rows: batch size that a right answer has; None: not checked.
+        start: second since the epoch at which the profile begins.
+        timeout: seconds from its due time in which a request must be answered.
+        connections: most connections at once. Of a closed loop, the users are the connections.
+        share: of a closed loop's users that are this worker's: (i, n).
+        tls: context and host name, or None for plain HTTP.
+        stop_above: share of failed requests in ten seconds at which the test stops itself; 1 never does.
+        alive: asked once a second; when it says no, the engine stops.
+    """
+
+    def __init__(
+        self, address: tuple[str, int], request: bytes, profile: Profile, arrivals: Arrivals, recorder: Recorder,
+        samples: Samples, *, rows: int | None, start: int, timeout: float, connections: int,
+        share: tuple[int, int] = (0, 1), tls: tuple[ssl.SSLContext, str] | None = None, stop_above: float = 1.0,
+        alive: Callable[[], bool] = lambda: True,
+    ) -> None:  # fmt: skip
+        self.request = request
+        self.recorder = recorder
+        self.known: dict[bytes, Key] = {}
+        self._address, self._tls = address, tls
+        self._profile, self._arrivals, self._share = profile, arrivals, share
+        self._samples, self._rows = samples, rows
+        self._start, self._limit, self._alive = start, connections, alive
+        self._timeout = int(timeout * _SECOND)
+        self._bound = Bound(stop_above)
+        self._due: list[int] = []
+        """Due times that are known, of which those from `_next` on are still to be sent."""
+        self._next = 0
+        self._offered: Counter[int] = Counter()
+        self._waiting: deque[int] = deque()
+        """Requests that are due and have no connection."""
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._opening = 0
+        self._sent = self._shed = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.stopped: str | None = None
+        """Why the engine stopped before the profile's end, or None."""
+
+    async def run(self) -> None:
+        """Run the profile from its start to the last answer, or until `stop`."""
+        self._loop = asyncio.get_running_loop()
+        # The profile's zero on the clock that requests are timed with.
+        self._zero = perf_counter_ns() + int((self._start - time()) * _SECOND)
+        self._end = self._zero + int(self._profile.duration * _SECOND)
+        self._timer = Timer(self._loop, self._pump)
+        self._refill(0)
+        sweep = asyncio.create_task(self._sweep())
+        try:
+            await self._seconds()
+        finally:
+            sweep.cancel()
+            self._timer.close()
+            self._roll(int(time()) + 1)  # what is in flight now was cut off: it is told, and is no failure
+            for connection in list(self._open):
+                connection.due = 0
+                connection.transport.abort()
+
+    def stop(self, why: str) -> None:
+        """Send nothing more; what is in flight is left to its end."""
+        self.stopped = self.stopped or why
+        self._due, self._next, self._end = [], 0, 0
+        self._waiting.clear()
+
+    # Sending: nothing here may wait.
+
+    def _pump(self) -> None:
+        """Send what is due, and set the timer to what is due next."""
+        now = perf_counter_ns()
+        last = self._next + _BURST
+        while self._next < len(self._due):
+            due = self._due[self._next]
+            if due > now:
+                self._timer.at(due)
+                return
+            if self._next == last:
+                self._timer.at(now)  # as soon as the answers that have come are read
+                return
+            self._next += 1
+            self.recorder.lag.add(now - due)
+            if self._idle:
+                self._sent += 1
+                self._idle.pop().send(due)
+            else:
+                self._waiting.append(due)
+                self._connect()
+            now = perf_counter_ns()
+
+    def free(self, connection: Connection, now: int) -> None:
+        """Give a connection that has its answer the next request, if there is one for it."""
+        if self._profile.closed_loop:
+            if now < self._end and len(self._open) <= self._users():
+                self._sent += 1
+                connection.send(now)
+            else:
+                self._idle.append(connection)
+                connection.transport.close()
+            return
+        if self._waiting:
+            self._sent += 1
+            connection.send(self._waiting.popleft())
+        else:
+            self._idle.append(connection)
+        if self._next < len(self._due) and self._due[self._next] <= now:
+            self._pump()
+
+    def _connect(self) -> None:
+        if len(self._open) + self._opening < self._limit:
+            self._opening += 1
+            task = self._loop.create_task(self._dial())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _dial(self) -> None:
+        context, name = self._tls or (None, None)
+        began = perf_counter_ns()
+        try:
+            async with asyncio.timeout(self._timeout / _SECOND):
+                await self._loop.create_connection(
+                    lambda: Connection(self), *self._address, ssl=context, server_hostname=name
+                )
+        except OSError as error:  # TimeoutError and SSLError are OSErrors
+            outcome = "timeout" if isinstance(error, TimeoutError) else "connection"
+            now = perf_counter_ns()
+            if self._waiting:  # the request that this connection was opened for
+                self.recorder.open((outcome, 0, "")).add(now - self._waiting.popleft())
+            elif self._profile.closed_loop:
+                self._sent += 1
+                self.recorder.open((outcome, 0, "")).add(now - began)
+        finally:
+            self._opening -= 1
+
+    def opened(self, connection: Connection) -> None:
+        """Take a connection that is open now."""
+        self._open.add(connection)
+        self.free(connection, perf_counter_ns())
+
+    def lost(self, connection: Connection) -> None:
+        """Forget a connection that is closed; a request that waits gets another one."""
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if self._waiting:
+            self._connect()
+        elif connection.answered:  # a user whose server hangs up without a word comes back with the next sweep
+            self._staff()
+
+    # Answers.
+
+    def judge(self, answer: Answer) -> Key:
+        """Return under which key an answer is counted, and keep some to look at."""
+        body = b"".join(answer.body)
+        outcome = classify(answer.status, body, self._rows)
+        self._samples.take(outcome, answer.status, answer.headers, body)
+        return outcome, answer.status, answer.version
+
+    def remember(self, data: bytes, key: Key) -> None:
+        """Know an answer again that comes with the same bytes."""
+        if len(self.known) >= _MOST_KNOWN:
+            self.known.clear()
+        self.known[data] = key
+
+    # Once in a while.
+
+    async def _seconds(self) -> None:
+        """Write each second when it is over, until the profile is over and every request has ended."""
+        while True:
+            now = time()
+            await asyncio.sleep(int(now) + 1.001 - now)
+            second = int(time())
+            self._refill(second - self._start + 1)
+            self._roll(second)
+            if not self._alive():
+                return
+            over = perf_counter_ns() >= self._end and self._next >= len(self._due)
+            if over and not self._busy() and not self._waiting and not self._opening:
+                return
+
+    def _roll(self, second: int) -> None:
+        if second <= self.recorder.second:  # a timer may be a little early, and the test not begun
+            return
+        done = {key: sum(latencies) for key, latencies in self.recorder.series.items()}
+        if why := self._bound.broken(done):
+            self.stop(why)
+        offered = None if self._profile.closed_loop else self._offered.pop(second - 1 - self._start, 0)
+        load = {
+            "users": len(self._open), "offered": offered, "sent": self._sent, "dropped": self._shed,
+            "in_flight": self._busy(), "waiting": len(self._waiting),
+        }  # fmt: skip
+        self._sent = self._shed = 0
+        try:
+            self.recorder.roll(second, **load)
+        except OSError as error:
+            print(f"results of this second are kept back: {error}", file=sys.stderr, flush=True)
+
+    def _busy(self) -> int:
+        return len(self._open) - len(self._idle)
+
+    def _refill(self, second: int) -> None:
+        """Learn the due times of the seconds up to and with the next one."""
+        if self.stopped or self._profile.closed_loop:
+            return
+        new = self._arrivals.before(min(second + 1.0, self._profile.duration))
+        self._offered.update(int(due) for due in new)
+        self._due = self._due[self._next :] + [self._zero + int(due * _SECOND) for due in new]
+        self._next = 0
+        self._pump()
+
+    def _users(self) -> int:
+        first, step = self._share
+        users = self._profile.users_at((perf_counter_ns() - self._zero) / _SECOND)
+        return len(range(first, users, step))
+
+    def _staff(self) -> None:
+        """Open connections of a closed loop until there are as many as users."""
+        if self._profile.closed_loop and self._zero <= perf_counter_ns() < self._end:
+            for _ in range(self._users() - len(self._open) - self._opening):
+                self._connect()
+
+    async def _sweep(self) -> None:
+        """End requests whose time is up, and bring the users of a closed loop to their number."""
+        while True:
+            self._staff()
+            await asyncio.sleep(_SWEEP)
+            late = perf_counter_ns() - self._timeout
+            while self._waiting and self._waiting[0] < late:
+                self._shed += 1
+                self.recorder.open(("shed", 0, "")).add(perf_counter_ns() - self._waiting.popleft())
+            for connection in list(self._open):
+                if connection.due and connection.due < late:
+                    connection.give_up("timeout")
