@@ -2,7 +2,8 @@
 
 Settings come from the file that MLK8S_LOADTEST names, results go into its directory. It prints the name of its results
 file when it is ready, and begins at the second since the epoch that it then reads from standard input. Exit code 0: the
-profile was sent; 4: the test stopped itself, standard error says why; 143: SIGTERM.
+profile was sent; 4: the test stopped itself, standard error says why; 143: SIGTERM, after which requests in flight have their time to
+end; a second one cuts them off.
 """
 
 from __future__ import annotations
@@ -85,8 +86,18 @@ async def _run(engine: Engine) -> int:
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        if stopped:
+            task.cancel()
+        stopped = True
+        engine.stop()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    # Ctrl-C reaches every process of a terminal; it is Locust that decides.
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
     try:
         await engine.run()
     except asyncio.CancelledError:
@@ -94,7 +105,7 @@ async def _run(engine: Engine) -> int:
     if engine.stopped:
         print(engine.stopped, file=sys.stderr)
         return STOPPED
-    return 0
+    return 128 + signal.SIGTERM if stopped else 0
 
 
 def request(path: str, host: str, body: bytes) -> bytes:

@@ -77,7 +77,7 @@ class Engine:
         self._sent = self._shed = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.stopped: str | None = None
-        """Why the engine stopped before the profile's end, or None."""
+        """Why the engine stopped itself, or None."""
 
     async def run(self) -> None:
         """Run the profile from its start to the last answer, or until `stop`."""
@@ -98,7 +98,7 @@ class Engine:
                 connection.due = 0
                 connection.transport.abort()
 
-    def stop(self, why: str) -> None:
+    def stop(self, why: str | None = None) -> None:
         """Send nothing more; what is in flight is left to its end."""
         self.stopped = self.stopped or why
         self._due, self._next, self._end = [], 0, 0
@@ -219,28 +219,28 @@ class Engine:
                 return
 
     def _roll(self, second: int) -> None:
-        if second <= self.recorder.second:  # a timer may be a little early, and the test not begun
-            return
-        done = {key: sum(latencies) for key, latencies in self.recorder.series.items()}
-        if why := self._bound.broken(done):
-            self.stop(why)
-        offered = None if self._profile.closed_loop else self._offered.pop(second - 1 - self._start, 0)
-        load = {
-            "users": len(self._open), "offered": offered, "sent": self._sent, "dropped": self._shed,
-            "in_flight": self._busy(), "waiting": len(self._waiting),
-        }  # fmt: skip
-        self._sent = self._shed = 0
-        try:
-            self.recorder.roll(second, **load)
-        except OSError as error:
-            print(f"results of this second are kept back: {error}", file=sys.stderr, flush=True)
+        """End the recorder's seconds before `second`; more than one where the loop was held up."""
+        while self.recorder.second < second:  # none where a timer is early, or the test not begun
+            done = {key: sum(latencies) for key, latencies in self.recorder.series.items()}
+            if why := self._bound.broken(done):
+                self.stop(why)
+            offered = self._offered.pop(self.recorder.second - self._start, 0)
+            load = {
+                "users": len(self._open), "offered": None if self._profile.closed_loop else offered,
+                "sent": self._sent, "dropped": self._shed, "in_flight": self._busy(), "waiting": len(self._waiting),
+            }  # fmt: skip
+            self._sent = self._shed = 0
+            try:
+                self.recorder.end_second(**load)
+            except OSError as error:
+                print(f"results of this second are kept back: {error}", file=sys.stderr, flush=True)
 
     def _busy(self) -> int:
         return len(self._open) - len(self._idle)
 
     def _refill(self, second: int) -> None:
         """Learn the due times of the seconds up to and with the next one."""
-        if self.stopped or self._profile.closed_loop:
+        if not self._end or self._profile.closed_loop:
             return
         new = self._arrivals.before(min(second + 1.0, self._profile.duration))
         self._offered.update(int(due) for due in new)

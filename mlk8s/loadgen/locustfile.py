@@ -49,6 +49,8 @@ class Meeting:
         self.environment: Environment
         self.begin: AsyncResult = AsyncResult()
         """Second since the epoch at which the profile starts."""
+        self.engine: Any = None
+        """This process' own engine, once it is started."""
         self._ready = self._ended = 0
         self._since = time()
 
@@ -106,32 +108,34 @@ meeting = Meeting()
 class EngineUser(User):  # type: ignore[misc]  # locust has no types
     """Runs this worker's engine; there is one user a worker."""
 
-    def on_start(self) -> None:
-        runner = self.environment.runner
-        index = max(0, getattr(runner, "worker_index", 0))
-        command = [sys.executable, "-m", "mlk8s.loadgen", "--share", f"{index}/{settings.workers}"]
-        self.engine = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
     @task  # type: ignore[untyped-decorator]
     def attend(self) -> None:
-        """Wait for the engine from its start to its end, and tell the meeting."""
-        engine = self.engine
+        """Start the engine, let it begin with the others, and wait for its end."""
+        index = max(0, getattr(self.environment.runner, "worker_index", 0))
+        command = [sys.executable, "-m", "mlk8s.loadgen", "--share", f"{index}/{settings.workers}"]
+        meeting.engine = engine = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         file = engine.stdout.readline().strip()  # it says where its results go when it is ready
         if file:
             meeting.ready()
-            engine.stdin.write(f"{meeting.begin.get()}\n")
-            engine.stdin.flush()
+            while not meeting.begin.ready() and engine.poll() is None:
+                gevent.sleep(0.02)
+            if meeting.begin.ready():
+                engine.stdin.write(f"{meeting.begin.get()}\n")
+                engine.stdin.flush()
             _follow(Tail(settings.directory / file), engine)
         code, words = engine.wait(), engine.stderr.read().strip()
-        meeting.ended(None if code == 0 else words or f"the load generator ended with exit code {code}")
-        gevent.sleep(float("inf"))
+        stopped = code == 128 + signal.SIGTERM
+        meeting.ended(None if not code or stopped else words or f"the load generator ended with code {code}")
+
+    def wait_time(self) -> float:
+        """Return a day: there is nothing more to do, and a user that waits can be stopped at once."""
+        return 86_400.0
 
     def on_stop(self) -> None:
-        if self.engine.poll() is None:
-            self.engine.terminate()
-            self.engine.wait()
+        if meeting.engine is not None and meeting.engine.poll() is None:  # it had its time to end
+            meeting.engine.kill()
 
 
 def _follow(results: Tail, engine: Any) -> None:
@@ -152,6 +156,13 @@ class ProfileShape(LoadTestShape):  # type: ignore[misc]  # locust has no types
     def tick(self) -> tuple[int, float] | None:
         """Return (users, users started a second), or None when the test is over."""
         return None if meeting.over else (settings.workers, 100.0)
+
+
+@events.test_stopping.add_listener  # type: ignore[untyped-decorator]
+def _stop(**_: Any) -> None:
+    """Let the engine end in order: Locust itself waits for what its users do, and says no word to them."""
+    if meeting.engine is not None and meeting.engine.poll() is None:
+        meeting.engine.terminate()
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]

@@ -49,42 +49,31 @@ class Recorder:
         """Return the histogram of an outcome that this second has not seen yet."""
         return self.series.setdefault(key, Histogram())
 
-    def roll(self, second: int, **load: Any) -> None:
-        """End every second before `second`: write it, an empty one too.
+    def end_second(self, **load: Any) -> None:
+        """Write the running second, an empty one too, and begin the next.
 
         Args:
-            second: the running second since the epoch; it is kept back.
-            load: what else the running second's "load" line tells; numbers of a rate are for the first second
-                that ends, later ones have none.
+            load: what else its "load" line tells.
 
         Raises:
-            OSError: when the disk is full; what was not written stays in memory and is tried again.
+            OSError: when the disk is full; what was not written stays in memory and goes with the next second.
         """
-        lines = []
-        while self.second < second:
-            lines.append(
-                orjson.dumps(
-                    {"t": self.second, "kind": "load", **load, "lag": self.lag.sparse()},
-                    option=orjson.OPT_NON_STR_KEYS,
-                )
-            )
-            for (outcome, status, version), latencies in self.series.items():
-                line = {
-                    "t": self.second, "kind": "requests", "name": self._endpoint, "outcome": outcome,
-                    "status": status, "version": version, "count": sum(latencies), "hist": latencies.sparse(),
-                }  # fmt: skip
-                lines.append(orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS))
-            # A new dict, never a cleared one: who holds a histogram of the old second must not count into it.
-            self.series, self.lag = {}, Histogram()
-            load |= dict.fromkeys(("sent", "dropped"), 0)
-            self.second += 1
+        said = {"t": self.second, "kind": "load", **load, "lag": self.lag.sparse()}
+        lines = [orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS)]
+        for (outcome, status, version), latencies in self.series.items():
+            line = {
+                "t": self.second, "kind": "requests", "name": self._endpoint, "outcome": outcome, "status": status,
+                "version": version, "count": sum(latencies), "hist": latencies.sparse(),
+            }  # fmt: skip
+            lines.append(orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS))
+        # A new dict, never a cleared one: who holds a histogram of the old second must not count into it.
+        self.series, self.lag = {}, Histogram()
+        self.second += 1
         self._append(lines)
 
     def _append(self, lines: list[bytes]) -> None:
         data = self._kept + b"".join(line + b"\n" for line in lines)
         self._kept = data
-        if not data:
-            return
         done = os.write(self._file, data)
         if done < len(data):  # a nearly full disk takes a part: take it back, so that no half line stays
             os.ftruncate(self._file, os.fstat(self._file).st_size - done)

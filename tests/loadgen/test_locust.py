@@ -85,7 +85,7 @@ def settings(directory: Path, url: str, path: str, stages: list[dict[str, Any]],
     (directory / "body.json").write_bytes(BODY)
     values: dict[str, Any] = {
         "url": url, "path": path, "name": "m infer", "body": "body.json", "stages": stages, "timeout": 2.0,
-        "connections": None, "allowed": [], "parent": os.getpid(), "directory": directory,
+        "connections": 64, "allowed": [], "parent": os.getpid(), "directory": directory,
     }  # fmt: skip
     return Settings(**(values | changes))
 

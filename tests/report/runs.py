@@ -30,7 +30,7 @@ def load(second: int, **changes: Any) -> dict[str, Any]:
 def requests(second: int, latencies: list[float], outcome: str = "ok", status: int = 200) -> dict[str, Any]:
     histogram: dict[str, int] = {}
     for latency in latencies:
-        bucket = str(bucket_of(latency))
+        bucket = str(bucket_of(int(latency * 1e9)))
         histogram[bucket] = histogram.get(bucket, 0) + 1
     return {
         "t": START + second, "kind": "requests", "name": "iris infer", "outcome": outcome, "status": status,
