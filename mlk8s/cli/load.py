@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from mlk8s.spec.load import LoadProfile
 
 _LOAD = "Load"
+
+
+class Arrivals(StrEnum):
+    """How requests come."""
+
+    REGULAR = "regular"
+    POISSON = "poisson"
 
 
 def loadtest(
@@ -59,6 +67,36 @@ def loadtest(
         str,
         typer.Option("--hold", metavar="DURATION", rich_help_panel=_LOAD, help="How long each step lasts."),
     ] = "30s",
+    arrivals: Annotated[
+        Arrivals,
+        typer.Option(
+            "--arrivals", rich_help_panel=_LOAD, help="As a clock would send, or at random as many people do."
+        ),
+    ] = Arrivals.REGULAR,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", metavar="N", rich_help_panel=_LOAD, help="Of random arrivals: same seed, same times."
+        ),
+    ] = 1,
+    warmup: Annotated[
+        str,
+        typer.Option(
+            "--warmup",
+            metavar="DURATION",
+            rich_help_panel=_LOAD,
+            help="Time at the beginning that is not judged.",
+        ),
+    ] = "0s",
+    stop_above: Annotated[
+        float,
+        typer.Option(
+            "--stop-above",
+            metavar="SHARE",
+            rich_help_panel=_LOAD,
+            help="Share of failed requests in ten seconds that ends the test; 1 never does.",
+        ),
+    ] = 0.5,
     settle: Annotated[
         str,
         typer.Option(
@@ -91,7 +129,9 @@ def loadtest(
         raise UsageError(
             "a load test needs one request to repeat", expected="exactly one of --data and --body"
         )
-    profile = _profile(steps, users, hold)
+    profile = _profile(
+        steps, users, hold, arrivals=arrivals.value, seed=seed, warmup=warmup, stop_above=stop_above
+    )
     slo = promise(p50=p50, p90=p90, p95=p95, p99=p99, errors=errors)
     request = _request(data, body)
     k8s = open_namespace(context, namespace, kubeconfig)
@@ -126,15 +166,17 @@ def report(
     print(Run.open(directory).report(out))
 
 
-def _profile(steps: str | None, users: str | None, hold: str) -> LoadProfile:
+def _profile(steps: str | None, users: str | None, hold: str, **options: Any) -> LoadProfile:
     from mlk8s.spec.load import LoadProfile
 
     if (steps is None) == (users is None):
         raise UsageError("no load is given", expected="exactly one of --steps 50,100,200 and --users 4,8")
     try:
         if steps is not None:
-            return LoadProfile.steps(rps=[float(item) for item in steps.split(",")], hold=hold)
-        return LoadProfile.closed(users=[int(item) for item in (users or "").split(",")], hold=hold)
+            return LoadProfile.steps(rps=[float(item) for item in steps.split(",")], hold=hold, **options)
+        return LoadProfile.closed(
+            users=[int(item) for item in (users or "").split(",")], hold=hold, **options
+        )
     except ValueError:
         option, text = ("--steps", steps) if steps is not None else ("--users", users)
         raise UsageError(

@@ -1,9 +1,9 @@
 """`python -m mlk8s.loadgen --share 0/2`: sends one worker's share of a load test, and ends.
 
-Settings come from the file that MLK8S_LOADTEST names, results go into its directory. It prints the name of its results
-file when it is ready, and begins at the second since the epoch that it then reads from standard input. Exit code 0: the
-profile was sent; 4: the test stopped itself, standard error says why; 143: SIGTERM, after which requests in flight have their time to
-end; a second one cuts them off.
+Settings come from the file that MLK8S_LOADTEST names, results go into its directory. It prints the name of
+its results file when it is ready, and begins at the second since the epoch that it then reads from standard
+input. Exit code 0: the profile was sent; 4: the test stopped itself, standard error says why; 143: SIGTERM,
+after which requests in flight have their time to end; a second one cuts them off.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import signal
 import socket
 import ssl
 import sys
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import orjson
@@ -45,7 +44,8 @@ def main() -> int:
     # The process that sends is the last one that can refuse: others have checked, and so does it.
     check_target(settings.url, settings.allowed)
     name = f"{socket.gethostname()}-{os.getpid()}.jsonl"
-    print(f"requests-{name}", flush=True)
+    sys.stdout.write(f"requests-{name}\n")
+    sys.stdout.flush()
     word = sys.stdin.readline()
     if not word:  # whoever was to say when to begin is gone
         return 128 + signal.SIGTERM
@@ -103,7 +103,7 @@ async def _run(engine: Engine) -> int:
     except asyncio.CancelledError:
         return 128 + signal.SIGTERM
     if engine.stopped:
-        print(engine.stopped, file=sys.stderr)
+        sys.stderr.write(f"{engine.stopped}\n")
         return STOPPED
     return 128 + signal.SIGTERM if stopped else 0
 
@@ -111,8 +111,8 @@ async def _run(engine: Engine) -> int:
 def request(path: str, host: str, body: bytes) -> bytes:
     """Return a whole HTTP/1.1 POST request of JSON."""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: mlk8s-loadgen\r\nContent-Type: application/json\r\n"
-        f"Accept-Encoding: identity\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: mlk8s-loadgen\r\n"
+        f"Content-Type: application/json\r\nAccept-Encoding: identity\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode("ascii") + body
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
-OUTCOMES = ("ok", "wrong_answer", "http_5xx", "http_4xx", "http_other", "timeout", "connection")
-"""Every outcome of a request, from right to worst."""
+OUTCOMES = ("ok", "wrong_answer", "http_5xx", "http_4xx", "http_other", "timeout", "connection", "shed")
+"""Every outcome of a request; shed: the generator could not send it in its time-out, all connections were
+waiting."""
 
 
 def rows_of(body: bytes) -> int | None:

@@ -1,9 +1,10 @@
 """When each request of a profile is due: exact for regular arrivals, seeded for random ones.
 
-A profile is a rate over time, so requests have positions on its integral: request k of regular arrivals is due where
-the integral reaches k, and those of a Poisson process where it reaches the sums of unit exponentials (time change of a
-Poisson process: Daley and Vere-Jones, An Introduction to the Theory of Point Processes, section 7.4). Both are exact
-for any rate, and a worker that has one share of the positions needs nobody to tell it which.
+A profile is a rate over time, so requests have positions on its integral: request k of regular arrivals is
+due where the integral reaches k, and those of a Poisson process where it reaches the sums of unit
+exponentials (time change of a Poisson process: Daley and Vere-Jones, An Introduction to the Theory of Point
+Processes, section 7.4). Both are exact for any rate, and a worker that has one share of the positions needs
+nobody to tell it which.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ class Segment:
             return numbers / self.low if self.low else np.zeros_like(numbers)
         root = np.sqrt(np.maximum(0.0, self.low**2 + 2 * slope * numbers))
         # A ramp from nothing has its first request at once.
-        return np.divide(2 * numbers, self.low + root, out=np.zeros_like(numbers), where=numbers > 0)
+        times: np.ndarray = np.divide(
+            2 * numbers, self.low + root, out=np.zeros_like(numbers), where=numbers > 0
+        )
+        return times
 
 
 class Profile:
@@ -88,7 +92,8 @@ class Profile:
         return segment.before + segment.due(t - segment.begin)
 
     def instants(self, positions: np.ndarray) -> np.ndarray:
-        """Return the seconds at which the integral of the rate reaches `positions`, which ascend, below `total`."""
+        """Return the seconds at which the integral of the rate reaches `positions`, which ascend, below
+        `total`."""
         places = np.searchsorted(self._befores, positions, side="right") - 1
         times = np.empty_like(positions)
         for place in np.unique(places):
@@ -131,13 +136,16 @@ class Arrivals:
             due = self._poisson(self._profile.due_until(t))
         else:
             end = ceil(self._profile.due_until(t) - 1e-9)
-            due = self._profile.instants(self._mine(np.arange(self._next, max(end, self._next), dtype=np.float64)))
+            due = self._profile.instants(
+                self._mine(np.arange(self._next, max(end, self._next), dtype=np.float64))
+            )
         return [float(second) for second in due]
 
     def _poisson(self, until: float) -> np.ndarray:
         assert self._random is not None
         while self._reached < until:
-            # Drawn whole even where little is wanted, so that a seed gives the same times however they are asked.
+            # Drawn whole even where little is wanted, so that a seed gives the same times however they are
+            # asked.
             more = self._reached + np.cumsum(self._random.standard_exponential(_CHUNK))
             self._drawn = np.concatenate([self._drawn, more])
             self._reached = float(more[-1])

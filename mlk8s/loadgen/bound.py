@@ -31,4 +31,5 @@ class Bound:
         bad, all_ = (sum(column) for column in zip(*self._seconds, strict=True))
         if all_ < _FEWEST or bad / all_ <= self._share or self._share >= 1:
             return None
-        return f"{bad} of {all_} requests of the last {len(self._seconds)} s failed; the bound is {self._share:g}"
+        window = len(self._seconds)
+        return f"{bad} of {all_} requests of the last {window} s failed; the bound is {self._share:g}"

@@ -19,7 +19,8 @@ _LARGEST = 64 * 2**20
 class Connection(asyncio.Protocol):
     """Sends the engine's request, and tells the engine when its answer is whole.
 
-    An answer that is, byte for byte, one that was read before needs no reading: `engine.known` says what it was.
+    An answer that is, byte for byte, one that was read before needs no reading: `engine.known` says what it
+    was.
     """
 
     __slots__ = ("answer", "answered", "due", "engine", "transport")
@@ -95,7 +96,7 @@ class Connection(asyncio.Protocol):
             self.answer.keep_alive = False
             self._end(self.answer, None)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         if self.due:
             self._record(("connection", 0, ""))
         self.engine.lost(self)

@@ -1,8 +1,9 @@
 """The open loop: sends every request when it is due, whatever became of those before it.
 
-A request is timed from the moment at which it should have been sent, so that one that had to wait, for a connection or
-for a generator that fell behind, has that wait in its latency. This is what Gil Tene calls being free of coordinated
-omission ("How NOT to Measure Latency"). How late requests were sent is recorded beside it.
+A request is timed from the moment at which it should have been sent, so that one that had to wait, for a
+connection or for a generator that fell behind, has that wait in its latency. This is what Gil Tene calls
+being free of coordinated omission ("How NOT to Measure Latency"). How late requests were sent is recorded
+beside it.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ class Engine:
     """
 
     def __init__(
-        self, address: tuple[str, int], request: bytes, profile: Profile, arrivals: Arrivals, recorder: Recorder,
-        samples: Samples, *, rows: int | None, start: int, timeout: float, connections: int,
-        share: tuple[int, int] = (0, 1), tls: tuple[ssl.SSLContext, str] | None = None, stop_above: float = 1.0,
-        alive: Callable[[], bool] = lambda: True,
+        self, address: tuple[str, int], request: bytes, profile: Profile, arrivals: Arrivals,
+        recorder: Recorder, samples: Samples, *, rows: int | None, start: int, timeout: float,
+        connections: int, share: tuple[int, int] = (0, 1), tls: tuple[ssl.SSLContext, str] | None = None,
+        stop_above: float = 1.0, alive: Callable[[], bool] = lambda: True,
     ) -> None:  # fmt: skip
         self.request = request
         self.recorder = recorder
@@ -74,7 +75,7 @@ class Engine:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._opening = 0
-        self._sent = self._shed = 0
+        self._sent = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.stopped: str | None = None
         """Why the engine stopped itself, or None."""
@@ -184,7 +185,7 @@ class Engine:
             self._idle.remove(connection)
         if self._waiting:
             self._connect()
-        elif connection.answered:  # a user whose server hangs up without a word comes back with the next sweep
+        elif connection.answered:  # a user on whom the server hung up comes back with the next sweep
             self._staff()
 
     # Answers.
@@ -227,13 +228,13 @@ class Engine:
             offered = self._offered.pop(self.recorder.second - self._start, 0)
             load = {
                 "users": len(self._open), "offered": None if self._profile.closed_loop else offered,
-                "sent": self._sent, "dropped": self._shed, "in_flight": self._busy(), "waiting": len(self._waiting),
+                "sent": self._sent, "in_flight": self._busy(), "waiting": len(self._waiting),
             }  # fmt: skip
-            self._sent = self._shed = 0
+            self._sent = 0
             try:
                 self.recorder.end_second(**load)
             except OSError as error:
-                print(f"results of this second are kept back: {error}", file=sys.stderr, flush=True)
+                sys.stderr.write(f"results of this second are kept back: {error}\n")
 
     def _busy(self) -> int:
         return len(self._open) - len(self._idle)
@@ -266,7 +267,6 @@ class Engine:
             await asyncio.sleep(_SWEEP)
             late = perf_counter_ns() - self._timeout
             while self._waiting and self._waiting[0] < late:
-                self._shed += 1
                 self.recorder.open(("shed", 0, "")).add(perf_counter_ns() - self._waiting.popleft())
             for connection in list(self._open):
                 if connection.due and connection.due < late:

@@ -1,7 +1,8 @@
-"""Feeds Locust's own statistics with what the engine recorded, so that its tables, CSVs and web UI stay usable.
+"""Feeds Locust's own statistics with what the engine recorded, so that its tables, CSVs and web UI stay
+usable.
 
-Locust counts one request at a time and rounds its response time to whole milliseconds, above 100 ms to two digits.
-Here a second's requests are added at once, with the middles of the recorder's buckets.
+Locust counts one request at a time and rounds its response time to whole milliseconds, above 100 ms to two
+digits. Here a second's requests are added at once, with the middles of the recorder's buckets.
 """
 
 from __future__ import annotations

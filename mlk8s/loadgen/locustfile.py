@@ -1,8 +1,9 @@
-"""The file that Locust runs (`locust -f`): it starts engines, brings them together at one second, and shows results.
+"""The file that Locust runs (`locust -f`): it starts engines, brings them together at one second, and shows
+results.
 
-Locust is the orchestrator: it has the workers, the test's beginning and end, the web UI and the exit code. The load
-itself is sent by a process beside each worker (`python -m mlk8s.loadgen`), which Locust's patched interpreter and its
-statistics do not slow down.
+Locust is the orchestrator: it has the workers, the test's beginning and end, the web UI and the exit code.
+The load itself is sent by a process beside each worker (`python -m mlk8s.loadgen`), which Locust's patched
+interpreter and its statistics do not slow down.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 Two kinds of line, both with "t", a second since the epoch:
 
-    {"t", "kind": "load", "users", "offered", "sent", "dropped", "in_flight", "waiting", "lag": {"bucket": count}}
+    {"t", "kind": "load", "users", "offered", "sent", "in_flight", "waiting", "lag": {"bucket": count}}
     {"t", "kind": "requests", "name", "outcome", "status", "version", "count", "hist": {"bucket": count}}
 
-There is one line of the first kind a second, always. A request belongs to the second in which it ended. A second is
-written by one write call when it is over, so that a process killed at any moment loses no more than the second that
-was running.
+There is one line of the first kind a second, always. A request belongs to the second in which it ended. A
+second is written by one write call when it is over, so that a process killed at any moment loses no more than
+the second that was running.
 """
 
 from __future__ import annotations
@@ -56,14 +56,15 @@ class Recorder:
             load: what else its "load" line tells.
 
         Raises:
-            OSError: when the disk is full; what was not written stays in memory and goes with the next second.
+            OSError: when the disk is full; what was not written stays in memory and goes with the next
+                second.
         """
         said = {"t": self.second, "kind": "load", **load, "lag": self.lag.sparse()}
         lines = [orjson.dumps(said, option=orjson.OPT_NON_STR_KEYS)]
         for (outcome, status, version), latencies in self.series.items():
             line = {
-                "t": self.second, "kind": "requests", "name": self._endpoint, "outcome": outcome, "status": status,
-                "version": version, "count": sum(latencies), "hist": latencies.sparse(),
+                "t": self.second, "kind": "requests", "name": self._endpoint, "outcome": outcome,
+                "status": status, "version": version, "count": sum(latencies), "hist": latencies.sparse(),
             }  # fmt: skip
             lines.append(orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS))
         # A new dict, never a cleared one: who holds a histogram of the old second must not count into it.

@@ -23,7 +23,8 @@ class Samples:
     """Appends the first answers of each outcome to one file.
 
     Args:
-        path: JSON lines {"t", "outcome", "status", "headers": [[name, value]], "body"}; made with the first one.
+        path: JSON lines {"t", "outcome", "status", "headers": [[name, value]], "body"}; made with the first
+            one.
     """
 
     def __init__(self, path: Path) -> None:

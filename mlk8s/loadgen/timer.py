@@ -1,7 +1,7 @@
 """A timer with microseconds: the event loop's own has milliseconds, which would be the generator's lag.
 
-Linux gives timers as file descriptors (timerfd_create(2)); Python has them from 3.13 on, so libc is asked. Where there
-are none the loop's timer is taken.
+Linux gives timers as file descriptors (timerfd_create(2)); Python has them from 3.13 on, so libc is asked.
+Where there are none the loop's timer is taken.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NANO = 1_000_000_000
 class _Times(ctypes.Structure):
     """struct itimerspec: an interval, which stays 0, and the first expiry."""
 
-    _fields_ = [(name, ctypes.c_long) for name in ("interval", "interval_ns", "seconds", "nanoseconds")]  # noqa: RUF012
+    _fields_ = [(name, ctypes.c_long) for name in ("interval", "interval_ns", "seconds", "nanoseconds")]
 
 
 class Timer:

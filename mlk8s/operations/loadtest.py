@@ -32,7 +32,7 @@ from mlk8s.spec.load import LoadProfile, Slo
 if TYPE_CHECKING:
     from mlk8s.operations.service import Service
 
-BODY = "body.json"
+BODY, TRACE = "body.json", "trace.json"
 _GRACE = 60.0
 """Seconds that Locust may need beyond the profile and the time-out before it counts as hanging."""
 _SAY_EACH = 10
@@ -81,14 +81,19 @@ def loadtest(
         body=BODY,
         stages=[stage.model_dump() for stage in profile.stages],
         timeout=profile.timeout,
-        connections=profile.connections,
+        connections=profile.most_connections,
         allowed=allowed,
         parent=os.getpid(),
         directory=place,
         host=service.inference.host,
+        seed=profile.seed if profile.arrivals == "poisson" else None,
+        trace=TRACE if profile.trace is not None else None,
+        stop_above=profile.stop_above,
         ca=str(Path(service.ca).expanduser().absolute()) if service.ca is not None else None,
     )
     (place / BODY).write_bytes(request)
+    if profile.trace is not None:
+        (place / TRACE).write_bytes(orjson.dumps(profile.trace))
     (place / PROFILE).write_bytes(orjson.dumps(profile.model_dump(), option=orjson.OPT_INDENT_2))
     clock = Clock()
     facts = _facts(cluster, service, url, slo, seconds, clock)

@@ -121,7 +121,10 @@ class Run:
         """Return the four plots of the run with their alt text; a notebook shows them."""
         from mlk8s.report.plots import draw
 
-        return draw(self._timeline, self.summary, slo=self.slo, title=self.title, metric=self.metric_name)
+        return draw(
+            self._timeline, self.summary, slo=self.slo, title=self.title, metric=self.metric_name,
+            warmup=self.profile.warmup,
+        )  # fmt: skip
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write one self-contained HTML file and return its path (default: report.html in the directory).

@@ -39,6 +39,7 @@ def draw(
     slo: Slo | None = None,
     title: str = "",
     metric: str | None = None,
+    warmup: float = 0.0,
 ) -> Picture:
     """Draw a run.
 
@@ -47,6 +48,7 @@ def draw(
         summary: of the same run; its numbers make the alt text.
         slo: drawn as horizontal lines where it bounds a latency percentile or the errors.
         metric: name of the autoscaler's metric, for its axis.
+        warmup: seconds at the beginning that are shaded: no number counts them.
     """
     # Figure, not pyplot: no backend is chosen and no figure is kept in a global list.
     from matplotlib.figure import Figure
@@ -65,6 +67,11 @@ def draw(
         for side in ("top", "right"):
             panel.spines[side].set_visible(False)
         panel.margins(x=0.01)
+        if warmup:
+            panel.axvspan(0, warmup, color="#eeeeee", zorder=0)
+            panel.text(
+                0, 0.02, " warm-up", transform=panel.get_xaxis_transform(), fontsize=8, color="#555555"
+            )
     axes[-1].set_xlabel("time since the start of the load (s)")
     if title:
         figure.suptitle(title, fontsize=13, fontweight="bold")

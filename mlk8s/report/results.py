@@ -63,7 +63,8 @@ class Results:
     """All lines of the load generator by second since the epoch."""
 
     load: dict[int, Line] = field(default_factory=dict)
-    """users, offered (None for a closed loop), sent and dropped in each second"""
+    """users, offered (None for a closed loop), sent, in_flight and waiting in each second, and the lag's
+    buckets"""
     requests: dict[int, Counts] = field(default_factory=dict)
 
     def take(self, line: Line) -> None:
@@ -71,8 +72,10 @@ class Results:
         second = int(line["t"])
         if line["kind"] == "load":
             known = self.load.get(second, {})
-            names = ("users", "sent", "dropped", "in_flight")
+            names = ("users", "sent", "in_flight", "waiting")
             self.load[second] = {name: known.get(name, 0) + line[name] for name in names}
+            self.load[second]["lag"] = lag = dict(known.get("lag", {}))
+            _add(lag, {int(bucket): count for bucket, count in line["lag"].items()})
             rates = [rate for rate in (known.get("offered"), line["offered"]) if rate is not None]
             self.load[second]["offered"] = sum(rates) if rates else None
         else:
@@ -85,6 +88,20 @@ class Results:
             if begin <= second < end:
                 total.add(counts)
         return total
+
+    def since(self, begin: float) -> Results:
+        """Return the results from a second since the epoch on."""
+        return Results(
+            {second: load for second, load in self.load.items() if second >= begin},
+            {second: counts for second, counts in self.requests.items() if second >= begin},
+        )
+
+    def lag(self) -> dict[str, float | None]:
+        """Return percentiles of how late requests were sent or queued, in seconds."""
+        total: dict[int, int] = {}
+        for load in self.load.values():
+            _add(total, load["lag"])
+        return dict(zip(PERCENTILES, quantiles(total, PERCENTILES.values()), strict=True))
 
     @classmethod
     def read(cls, directory: Path) -> Results:

@@ -13,6 +13,11 @@ from mlk8s.report.summary import Summary
 if TYPE_CHECKING:
     from mlk8s.operations.run import Run
 
+_LATE = 0.002
+"""Seconds of the generator's own lag that are worth a word,"""
+_LATE_SHARE = 0.1
+"""where they are more than this share of the latency that is measured."""
+
 
 def add_run(run: Run, report: Report | None = None) -> Report:
     """Add the sections of a run to `report`, or to one of its own, and return it."""
@@ -91,22 +96,21 @@ def stage_rows(summary: Summary) -> list[dict[str, Any]]:
     ]
 
 
+_OUTCOMES = {"ok": "right answer", "shed": "shed: no connection was free in time", "timeout": "time-out"}
+
+
 def total_rows(summary: Summary) -> list[dict[str, Any]]:
     """Return a row an outcome: how many requests ended how."""
     total = summary.total
     rows = [{"requests": "sent", "count": summary.sent, "share of ended": None}]
     for outcome, count in sorted(total.outcomes.items(), key=lambda item: (item[0] != "ok", item[0])):
-        name = "right answer" if outcome == "ok" else outcome.replace("_", " ")
+        name = _OUTCOMES.get(outcome, outcome.replace("_", " "))
         rows.append(
             {"requests": name, "count": count, "share of ended": f"{100 * count / total.total:.3g} %"}
         )
-    if summary.dropped:
-        rows.append(
-            {"requests": "not sent: no free connection", "count": summary.dropped, "share of ended": None}
-        )
     if summary.unanswered:
         rows.append(
-            {"requests": "sent, end not recorded", "count": summary.unanswered, "share of ended": None}
+            {"requests": "due, end not recorded", "count": summary.unanswered, "share of ended": None}
         )
     return rows
 
@@ -189,6 +193,12 @@ def again(run: Run) -> str:
     stages = [
         {key: value for key, value in stage.model_dump().items() if value} for stage in run.profile.stages
     ]
+    plain = run.profile.model_dump()
+    more = {
+        name: value
+        for name, value in plain.items()
+        if name != "stages" and value not in (None, 0.0, "regular")
+    }
     slo = {key: value for key, value in (run.facts["slo"] or {}).items() if value is not None}
     lines = [
         "import mlk8s",
@@ -200,7 +210,7 @@ def again(run: Run) -> str:
             f"        mlk8s.Stage({', '.join(f'{key}={value!r}' for key, value in stage.items())}),"
             for stage in stages
         ),
-        f"    ], timeout={run.profile.timeout!r}, connections={run.profile.connections!r})",
+        f"    ], {', '.join(f'{name}={value!r}' for name, value in more.items())})",
         f"run = service.loadtest(profile, body={str(run.directory / 'body.json')!r},",
         f"    slo={'mlk8s.Slo(' + ', '.join(f'{k}={v!r}' for k, v in slo.items()) + ')' if slo else None},"
         f" settle={run.facts['settle']!r})",
@@ -226,10 +236,19 @@ def _captions(run: Run) -> list[str]:
     gaps = sorted({sample["gap"] for sample in run.samples if "gap" in sample})
     words = {"kubernetes": "the API server", "server": "Prometheus"}
     text = [
-        "Latency is that of right answers, timed from sending to the whole answer, with at most 1 % error. A "
-        "request that could not be sent in time, because all connections waited, is seen as the difference "
-        "between offered and sent."
+        "Latency is that of right answers, with at most 1 % error, timed from the moment at which a request "
+        "was due to the whole answer: what a request waited for, a connection or the generator, is in it."
     ]
+    if (lag := run.summary.lag["p99"]) is not None:
+        late = f"The generator was at most {milliseconds(lag)} late with 99 % of the requests"
+        bad = lag > _LATE and lag > _LATE_SHARE * (run.summary.percentiles["p99"] or 0.0)
+        text.append(
+            late + (": too late for latencies like these; give it more CPU or workers." if bad else ".")
+        )
+    if run.profile.warmup:
+        text.append(
+            f"The first {run.profile.warmup:g} s are warm-up: drawn, and in no number and no verdict."
+        )
     for gap in gaps:
         count = sum(sample.get("gap") == gap for sample in run.samples)
         text.append(f"{words.get(gap, gap)} could not be asked {count} times; its lines have gaps there.")

@@ -70,7 +70,10 @@ class Summary:
 
     total: Counts
     sent: int
-    dropped: int
+    lag: dict[str, float | None]
+    """Percentiles of how late the generator was, in seconds; None in a closed loop."""
+    unanswered: int
+    """Requests that were due and of which no end was recorded, because the test was cut off."""
     stages: tuple[StageSummary, ...]
     scaling: Scaling
 
@@ -79,22 +82,23 @@ class Summary:
         """Latency percentiles of right answers over the whole run, in seconds."""
         return self.total.percentiles()
 
-    @property
-    def unanswered(self) -> int:
-        """Requests that were sent and of which no end was recorded, because the test was cut off."""
-        return max(0, self.sent - self.total.total)
-
 
 def summarize(results: Results, profile: LoadProfile, timeline: pa.Table) -> Summary:
-    """Return the summary of a run; `timeline` as mlk8s.report.timeline.build returns it."""
-    total = Counts()
-    for counts in results.requests.values():
-        total.add(counts)
-    sent = sum(int(load["sent"]) for load in results.load.values())
-    dropped = sum(int(load["dropped"]) for load in results.load.values())
+    """Return the summary of a run, its warm-up left out.
+
+    Args:
+        timeline: as mlk8s.report.timeline.build returns it.
+    """
     start = min(results.load, default=0)
-    stages = _stages(results, profile, start)
-    return Summary(total, sent, dropped, stages, scaling_of(timeline, profile.duration))
+    judged = results.since(start + profile.warmup)
+    total = Counts()
+    for counts in judged.requests.values():
+        total.add(counts)
+    sent = sum(int(load["sent"]) for load in judged.load.values())
+    stages = _stages(judged, profile, start)
+    last = results.load[max(results.load)] if results.load else {}
+    unanswered = last.get("in_flight", 0) + last.get("waiting", 0)
+    return Summary(total, sent, judged.lag(), unanswered, stages, scaling_of(timeline, profile.duration))
 
 
 def _stages(results: Results, profile: LoadProfile, start: int) -> tuple[StageSummary, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any, Self
+from math import ceil, pi, sin
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mlk8s.errors import SpecError
 from mlk8s.spec.base import Spec
-from mlk8s.spec.fields import Seconds
+from mlk8s.spec.fields import Seconds, parse_duration
 
 MAX_RPS = 5_000.0
 """Most requests/s that a profile may offer: a wrong zero must not become an attack."""
@@ -53,18 +56,29 @@ class LoadProfile(Spec):
 
     Args:
         stages: one after the other, all with `rps` or all with `users`.
-        timeout: seconds after which a request without an answer counts as a time-out (at most 60).
-        connections: most requests in flight at once when stages have `rps`; by default half a second of
-            the stage's rate, at least 4. When all are waiting, the generator cannot send more: the difference
-            between offered and sent requests is in the results.
+        timeout: seconds from its due time in which a request must be answered, else it counts as a time-out
+            (at most 60).
+        connections: most connections at once when stages have `rps`; by default two seconds of the highest
+            rate, at least 16. A request that finds none free waits, and its wait is part of its latency.
+        arrivals: 'regular', as a clock would send, or 'poisson', as many independent people do.
+        seed: of the random arrivals: the same seed gives the same due times.
+        trace: due times in seconds from the start, ascending, instead of a rate: recorded load that is
+            replayed. The only stage then tells its length, and `rps` its mean rate.
+        warmup: seconds at the beginning that are sent but not judged; the report marks them.
+        stop_above: share of failed requests within ten seconds at which the test stops itself; 1 never does.
 
     Raises:
-        SpecError: when stages are mixed, or together longer than an hour.
+        SpecError: when stages are mixed, together longer than an hour, or not longer than the warm-up.
     """
 
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=1_000)]
     timeout: Annotated[Seconds, Field(gt=0, le=60)] = 10.0
     connections: Users | None = None
+    arrivals: Literal["regular", "poisson"] = "regular"
+    seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 1
+    trace: tuple[Annotated[float, Field(ge=0, le=MAX_SECONDS)], ...] | None = None
+    warmup: Annotated[Seconds, Field(ge=0, le=MAX_SECONDS)] = 0.0
+    stop_above: Annotated[float, Field(gt=0, le=1)] = 0.5
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -74,7 +88,26 @@ class LoadProfile(Spec):
             raise ValueError("connections belongs to stages with rps; with users, each has one connection")
         if self.duration > MAX_SECONDS:
             raise ValueError(f"the stages last {self.duration:g} s; expected {MAX_SECONDS:g} s or less")
+        if self.warmup >= self.duration:
+            raise ValueError(f"warmup is {self.warmup:g} s of {self.duration:g} s; nothing would be judged")
+        if self.closed_loop and self.arrivals != "regular":
+            raise ValueError(
+                "arrivals belongs to stages with rps: users in a closed loop wait for their answers"
+            )
+        if self.trace is not None:
+            self._check_trace(self.trace)
         return self
+
+    def _check_trace(self, trace: tuple[float, ...]) -> None:
+        if not trace or list(trace) != sorted(trace):
+            raise ValueError("trace: expected due times in ascending order, at least one")
+        if self.closed_loop or len(self.stages) > 1 or trace[-1] > self.duration:
+            raise ValueError(
+                "a trace is replayed in one stage with rps that is as long: LoadProfile.replay makes it"
+            )
+        rate = max(Counter(int(second) for second in trace).values())
+        if rate > MAX_RPS:
+            raise ValueError(f"the trace has {rate} requests in one second; expected {MAX_RPS:g} or fewer")
 
     @classmethod
     def steps(cls, *, rps: Sequence[float], hold: str | float, **options: Any) -> LoadProfile:
@@ -98,6 +131,76 @@ class LoadProfile(Spec):
         counts = [users] if isinstance(users, int) else list(users)
         return cls(stages=tuple(_stage(users=count, hold=hold) for count in counts), **options)
 
+    @classmethod
+    def spike(
+        cls,
+        *,
+        rps: float,
+        peak: float,
+        before: str | float,
+        width: str | float,
+        after: str | float,
+        **options: Any,
+    ) -> LoadProfile:
+        """Return `rps` requests/s with a sudden `peak` that lasts for `width`."""
+        holds = ((rps, before), (peak, width), (rps, after))
+        return cls(stages=tuple(_stage(rps=rate, hold=hold) for rate, hold in holds), **options)
+
+    @classmethod
+    def sinusoid(
+        cls, *, mean: float, amplitude: float, period: str | float, hold: str | float, **options: Any
+    ) -> LoadProfile:
+        """Return a rate that swings by `amplitude` around `mean`, in ramps of 1/32 of a period (error below
+        0.5 %).
+
+        Raises:
+            SpecError: when the amplitude is not below the mean, or there would be more than 1,000 ramps.
+        """
+        whole, one = _seconds(hold), _seconds(period)
+        if not 0 <= amplitude < mean:
+            raise SpecError(
+                f"amplitude is {amplitude:g}",
+                where="LoadProfile.sinusoid",
+                expected=f"0 or more, below mean {mean:g}",
+            )
+        step = one / 32
+        count = max(1, round(whole / step))
+        stages = [
+            _stage(rps=mean, hold=min(1e-3, whole / 2))
+        ]  # a ramp begins at the rate of the stage before
+        stages += [
+            _stage(rps=mean + amplitude * sin(2 * pi * (k + 1) / 32), hold=step, ramp=True)
+            for k in range(count)
+        ]
+        return cls(stages=tuple(stages), **options)
+
+    @classmethod
+    def replay(cls, times: Sequence[float], *, speed: float = 1.0, **options: Any) -> LoadProfile:
+        """Return recorded load: requests at `times`, in seconds, `speed` times as fast; the first is at 0.
+
+        Raises:
+            SpecError: when there is no time, or speed is not above 0.
+        """
+        if not times or not speed > 0:
+            raise SpecError(
+                f"{len(times)} times at speed {speed:g}",
+                where="LoadProfile.replay",
+                expected="times, and a speed above 0",
+            )
+        first = min(times)
+        trace = tuple(sorted((time - first) / speed for time in times))
+        hold = max(1.0, float(ceil(trace[-1] + 1e-6)))
+        stage = _stage(rps=min(MAX_RPS, max(1e-3, len(trace) / hold)), hold=hold)
+        return cls(stages=(stage,), trace=trace, **options)
+
+    @property
+    def most_connections(self) -> int:
+        """Connections that the generator may open."""
+        if self.closed_loop:
+            return max(stage.users or 0 for stage in self.stages)
+        highest = max(stage.rps or 0.0 for stage in self.stages)
+        return self.connections or min(MAX_USERS, max(16, ceil(2 * highest)))
+
     @property
     def closed_loop(self) -> bool:
         """Whether users wait for answers, so that a slow service also gets less load."""
@@ -110,7 +213,11 @@ class LoadProfile(Spec):
 
     def describe(self) -> str:
         """Return the profile in words, such as '50, 100, 200 requests/s, 60 s each'."""
+        if self.trace is not None:
+            return f"a trace of {len(self.trace):,} requests in {self.duration:g} s"
         unit = "users" if self.closed_loop else "requests/s"
+        if self.arrivals == "poisson":
+            unit += " at random"
         loads = [stage.users if stage.rps is None else stage.rps for stage in self.stages]
         holds = {stage.hold for stage in self.stages}
         if len(holds) == 1 and not any(stage.ramp for stage in self.stages):
@@ -156,3 +263,10 @@ class Slo(Spec):
 def _stage(**values: Any) -> Stage:
     """Make a stage of values that are still to be converted, such as hold="60s"."""
     return Stage(**values)
+
+
+def _seconds(value: str | float) -> float:
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise SpecError(str(error), where="LoadProfile") from None

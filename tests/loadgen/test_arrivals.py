@@ -55,7 +55,9 @@ def test_due_times_do_not_hang_on_when_they_are_asked_for(
 
 
 @given(STAGES, st.one_of(st.none(), st.integers(0, 99)), st.integers(1, 5))
-def test_shares_together_are_the_whole(stages: list[dict[str, float]], seed: int | None, workers: int) -> None:
+def test_shares_together_are_the_whole(
+    stages: list[dict[str, float]], seed: int | None, workers: int
+) -> None:
     profile = Profile(stages)
     shares = [due(profile, seed=seed, share=(index, workers)) for index in range(workers)]
     assert sorted(t for share in shares for t in share) == due(profile, seed=seed)

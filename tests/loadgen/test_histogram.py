@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from mlk8s.loadgen.histogram import BUCKETS, HIGHEST, Histogram, bounds_of, bucket_of, quantiles, value_of
 
-
 NANOSECONDS = st.integers(min_value=0, max_value=100_000_000_000)
 
 

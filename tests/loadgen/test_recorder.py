@@ -23,7 +23,12 @@ def test_seconds_are_written_when_they_are_over(tmp_path: Path) -> None:
     load, request = lines(file)
     assert sum(load.pop("lag").values()) == 1
     assert load == {"t": 100, "kind": "load", "users": 4, "sent": 2, "offered": 10}
-    assert (request["name"], request["outcome"], request["status"], request["version"]) == ("m infer", "ok", 200, "1")
+    assert (request["name"], request["outcome"], request["status"], request["version"]) == (
+        "m infer",
+        "ok",
+        200,
+        "1",
+    )
     assert sum(request["hist"].values()) == request["count"] == 1
 
     recorder.open(("ok", 200, "2")).add(20_000_000)

@@ -21,8 +21,9 @@ def load(second: int, **changes: Any) -> dict[str, Any]:
         "users": 4,
         "offered": 10.0,
         "sent": 10,
-        "dropped": 0,
         "in_flight": 0,
+        "waiting": 0,
+        "lag": {"100": 10},
     }
     return line | changes
 

@@ -114,7 +114,7 @@ def test_the_report_is_one_file_that_needs_no_network(run: Run, tmp_path: Path) 
 
 def test_a_run_that_was_killed_says_so(tmp_path: Path) -> None:
     profile = LoadProfile.constant(rps=10, hold=60)
-    lines = [load(0), requests(0, [0.01] * 9), load(1)]
+    lines = [load(0, in_flight=1), requests(0, [0.01] * 9), load(1, in_flight=9, waiting=2)]
     directory = write(tmp_path / "run", lines, [sample(0.5, desired=1, ready=1)], profile, ended=None)
     run = Run.open(directory)
     assert run.partial == "the load test was killed, or still runs"
