@@ -127,8 +127,11 @@ class EngineUser(User):  # type: ignore[misc]  # locust has no types
                 engine.stdin.flush()
             _follow(Tail(settings.directory / file), engine)
         code, words = engine.wait(), engine.stderr.read().strip()
-        stopped = code == 128 + signal.SIGTERM
-        meeting.ended(None if not code or stopped else words or f"the load generator ended with code {code}")
+        if code in (0, 128 + signal.SIGTERM):  # over, or stopped in order
+            meeting.ended(None)
+        else:
+            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+            meeting.ended(words or f"the load generator {how}")
 
     def wait_time(self) -> float:
         """Return a day: there is nothing more to do, and a user that waits can be stopped at once."""
