@@ -149,7 +149,7 @@ def spread(values: list[float]) -> str:
     return f"{min(values):.2f} to {max(values):.2f} in {len(values)} runs"
 
 
-def report(rows: list[Row]) -> None:
+def report(rows: list[Row], name: str = "local_cluster") -> None:
     """Print the table and write it as JSON."""
     width = max(len(row.what) for row in rows)
     print(f"{'what':{width}}  {'asked':>10}  {'measured':>10}  met")
@@ -158,7 +158,7 @@ def report(rows: list[Row]) -> None:
         print(f"{row.what:{width}}  {asked:>10}  {measured:>10}  {'yes' if row.met else 'NO':3}  {row.note}")
     RESULTS.mkdir(exist_ok=True)
     now = datetime.now(UTC)
-    path = RESULTS / f"local_cluster-{now:%Y-%m-%d}.json"
+    path = RESULTS / f"{name}-{now:%Y-%m-%d}.json"
     facts = {"date": now.isoformat(timespec="seconds"), "machine": machine_facts()}
     path.write_text(
         json.dumps(facts | {"rows": [asdict(row) | {"met": row.met} for row in rows]}, indent=1) + "\n"

@@ -194,7 +194,7 @@ def _image(figure: Any, alt: str | None) -> str | None:
     else:
         picture = figure if isinstance(figure, Picture) else Picture(figure, alt or "")
         alt = alt or picture.alt
-        image = Picture(picture.figure, alt).img()
+        image = Picture(picture.figure, alt, raster=picture.raster).img()
     if not alt:
         raise UsageError("a figure without alt text", expected="alt: what the figure shows, in words")
     return Markup(image)  # noqa: S704  # our own element around base64; the alt text is escaped

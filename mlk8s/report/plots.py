@@ -29,6 +29,9 @@ _PERCENTILE_STYLES: dict[str, tuple[str, str, float]] = {
     "p99": (VERMILLION, "-", 1.5),
 }
 
+_MANY_ROWS = 900
+"""Seconds from which on a picture is made of pixels."""
+
 Series = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -75,7 +78,7 @@ def draw(
     axes[-1].set_xlabel("time since the start of the load (s)")
     if title:
         figure.suptitle(title, fontsize=13, fontweight="bold")
-    return Picture(figure, describe(timeline, summary, metric))
+    return Picture(figure, describe(timeline, summary, metric), raster=timeline.num_rows > _MANY_ROWS)
 
 
 def _load(panel: Axes, columns: dict[str, Series]) -> None:

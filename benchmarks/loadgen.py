@@ -1,0 +1,227 @@
+"""Measure the load generator beside its peers, on one server, in turns.
+
+    python benchmarks/loadgen.py                # everything; the first time the peers are built
+    python benchmarks/loadgen.py --only ours    # without the peers that are to be built
+
+The deciding figure is CPU time a request, user and system, of the process that sends: on a machine with other
+work beside it, rates say little. k6, vegeta and fortio are built from the Go modules in `benchmarks/go`, wrk is
+Debian's. The table's last line is `met N of M`; the same is written as JSON, with the date, the machine and
+the versions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import sys
+import tempfile
+import timeit
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import process_time as cpu
+
+import numpy as np
+from loadgen_drivers import BODY, Engine, Sent, Server, fortio, k6, locust, vegeta, wrk
+from local_cluster import ROOT, Row, report, spread
+
+from mlk8s.loadgen.histogram import Histogram, bucket_of, value_of
+
+CONNECTIONS = 32
+OPEN_RATE = 20_000.0
+"""Requests/s of the open loops whose CPU time is compared; far below what any of the fast ones can do."""
+STALL_RATE, STALL_SECONDS = 200.0, 12.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5, help="turns; the table has medians")
+    parser.add_argument("--only", choices=["ours"], help="without the peers that are to be built")
+    arguments = parser.parse_args()
+    rows = [*recorder_rows(arguments.rounds)]
+    with server() as at:
+        rows += cpu_rows(at, arguments.rounds, peers=arguments.only is None)
+        rows += [scale_row(at, arguments.rounds)]
+        rows += lag_rows(at, arguments.rounds, peers=arguments.only is None)
+    rows += [stall_row(arguments.rounds), report_row()]
+    report(rows, "loadgen")
+    return 0
+
+
+@contextmanager
+def server(*options: str) -> Iterator[Server]:
+    at = Server(*options)
+    try:
+        yield at
+    finally:
+        at.stop()
+
+
+def recorder_rows(rounds: int) -> list[Row]:
+    """What a record costs, and how far a value is from what was recorded."""
+    samples = np.random.default_rng(1).lognormal(15, 1, 200_000).astype(np.int64).tolist()
+    histogram = Histogram()
+
+    def record() -> None:
+        for sample in samples:
+            histogram.add(sample)
+
+    def nothing() -> None:
+        for _ in samples:
+            pass
+
+    took = [
+        (timeit.timeit(record, number=1, timer=cpu) - timeit.timeit(nothing, number=1, timer=cpu))
+        / len(samples)
+        for _ in range(rounds)
+    ]
+    grid = np.geomspace(50e3, 60e9 - 1, 100_000).astype(np.int64).tolist()
+    worst = max(abs(value_of(bucket_of(value)) / (value * 1e-9) - 1) for value in grid)
+    microseconds = [1e6 * value for value in took]
+    return [
+        Row("recorder: CPU a record", 0.25, statistics.median(microseconds), "µs", spread(microseconds)),
+        Row("recorder: largest error, 50 µs to 60 s", 1.0, 100 * worst, "%"),
+    ]
+
+
+def cpu_rows(at: Server, rounds: int, *, peers: bool) -> list[Row]:
+    """CPU time a request: ours in an open loop, the peers as each is at its best, in turns."""
+    drivers: dict[str, Callable[[], Sent]] = {
+        "ours": lambda: Engine(at).open(OPEN_RATE, 4, CONNECTIONS),
+        "ours, closed loop": lambda: Engine(at).closed(CONNECTIONS, 4),
+        "Locust": lambda: locust(at, users=CONNECTIONS, seconds=4),
+        "wrk -t1": lambda: wrk(at, CONNECTIONS, 4),
+    }
+    if peers:
+        drivers |= {
+            "vegeta": lambda: vegeta(at, OPEN_RATE, 4, CONNECTIONS),
+            "fortio": lambda: fortio(at, OPEN_RATE, 4, CONNECTIONS),
+            "k6": lambda: k6(at, 4_000, 4),
+        }
+    found: dict[str, list[float]] = {name: [] for name in drivers}
+    for _ in range(rounds):
+        for name, drive in drivers.items():
+            sent = drive()
+            found[name].append(sent.cpu / sent.requests * 1e6)
+            at.arrivals()
+    cost = {name: statistics.median(values) for name, values in found.items()}
+    rate = {name: f"{value:.1f} µs" for name, value in cost.items()}
+    others = ", ".join(f"{name} {rate[name]}" for name in rate if name not in ("ours", "Locust", "wrk -t1"))
+    return [
+        Row("CPU a request, open loop, against Locust's FastHttpUser", 1 / 5, cost["ours"] / cost["Locust"], "x",
+            f"{rate['ours']} against {rate['Locust']}: {1e6 / cost['ours']:,.0f} requests/s a core"),
+        Row("the same against wrk -t1", 2.0, cost["ours"] / cost["wrk -t1"], "x",
+            f"{rate['ours']} against {rate['wrk -t1']}; beside them {others}"),
+    ]  # fmt: skip
+
+
+def scale_row(at: Server, rounds: int) -> Row:
+    """Two workers through Locust's master against one, in requests a second of CPU."""
+    one, two = [], []
+    for _ in range(rounds):
+        one.append(Engine(at).closed(CONNECTIONS, 3).each)
+        two.append(Engine(at).closed(CONNECTIONS, 3, workers=2).each)
+        at.arrivals()
+    ratio = statistics.median(two) / statistics.median(one)
+    note = f"{2 / ratio:.2f} x one worker's rate for the same CPU each; asked 1.8"
+    return Row("CPU a request of two workers against one", 2 / 1.8, ratio, "x", note)
+
+
+def lag_rows(at: Server, rounds: int, *, peers: bool) -> list[Row]:
+    """How late requests arrive at the server at half of each one's own highest rate, regular arrivals."""
+    drivers: dict[str, tuple[Callable[[], Sent], Callable[[float], Sent]]] = {
+        "ours": (
+            lambda: Engine(at).closed(CONNECTIONS, 3),
+            lambda rate: Engine(at).open(rate, 4, CONNECTIONS),
+        )
+    }
+    if peers:
+        drivers["k6"] = (lambda: k6(at, 0, 3), lambda rate: k6(at, rate, 4))
+        drivers["vegeta"] = (
+            lambda: vegeta(at, 0, 3, CONNECTIONS),
+            lambda rate: vegeta(at, rate, 4, CONNECTIONS),
+        )
+    lags: dict[str, list[float]] = {name: [] for name in drivers}
+    rates: dict[str, list[float]] = {name: [] for name in drivers}
+    said: list[float] = []
+    for _ in range(rounds):
+        for name, (fastest, at_rate) in drivers.items():
+            at.arrivals()
+            half = math.floor(fastest().rate / 2)
+            at.arrivals()
+            sent = at_rate(half)
+            lags[name].append(lag_of(np.array(at.arrivals()), half))
+            rates[name].append(half)
+            if sent.lag is not None:
+                said.append(1e3 * sent.lag)
+    middle = {name: statistics.median(values) for name, values in lags.items()}
+    shown = ", ".join(
+        f"{name} {middle[name]:.2f} ms at {statistics.median(rates[name]):,.0f}/s" for name in middle
+    )
+    rows = [
+        Row(
+            "schedule lag p99 at half of its highest rate, as it says",
+            1.0,
+            statistics.median(said),
+            "ms",
+            spread(said),
+        )
+    ]
+    if peers:
+        best = min(value for name, value in middle.items() if name != "ours")
+        rows.append(
+            Row("the same at the server, not above the best peer's", best, middle["ours"], "ms", shown)
+        )
+    return rows
+
+
+def lag_of(arrivals: np.ndarray, rate: float) -> float:
+    """Return the p99 of how late requests came, in ms: against the regular schedule that fits under them all."""
+    late = arrivals / 1e6 - 1e3 * np.arange(len(arrivals)) / rate
+    return float(np.quantile(late - late.min(), 0.99))
+
+
+def stall_row(rounds: int) -> Row:
+    """p99 where the server does nothing for one second: what an open loop must see can be computed."""
+    count = int(STALL_RATE * STALL_SECONDS)
+    above = count - math.ceil(0.99 * count)  # requests slower than the p99: the first of the stall
+    exact = 1.0 - above / STALL_RATE
+    ours, theirs = [], []
+    for _ in range(rounds):
+        with server("--stall-at", "5", "--stall", "1") as at:
+            ours.append(Engine(at).open(STALL_RATE, STALL_SECONDS, 64).p99)
+        with server("--stall-at", "5", "--stall", "1") as at:
+            theirs.append(locust(at, users=8, seconds=STALL_SECONDS, rate=STALL_RATE).p99)
+    off = [100 * abs(value / exact - 1) for value in ours]
+    note = (
+        f"p99 {1e3 * statistics.median(ours):.0f} ms, exact {1e3 * exact:.0f} ms; "
+        f"Locust says {1e3 * statistics.median(theirs):.0f} ms"
+    )
+    return Row(
+        "p99 under a stall of 1 s at 200/s, distance from the exact one",
+        2.0,
+        statistics.median(off),
+        "%",
+        note,
+    )
+
+
+def report_row() -> Row:
+    """The report of a run of ten million requests: an hour at 2,778 requests/s, twenty pods coming and going."""
+    from loadgen_drivers import long_run, report_cost
+
+    with tempfile.TemporaryDirectory(prefix="mlk8s-bench-") as folder:
+        count = long_run(Path(folder))
+        seconds, mebibytes, size = report_cost(Path(folder))
+    note = (
+        f"{count:,} requests; {mebibytes:.0f} MiB at most (asked 300), file of {size / 1e6:.2f} MB (asked 1)"
+    )
+    over = mebibytes > 300 or size > 1e6
+    return Row("report of a run of ten million requests", 3.0, math.inf if over else seconds, "s", note)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    assert BODY
+    raise SystemExit(main())
