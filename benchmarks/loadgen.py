@@ -3,10 +3,10 @@
     python benchmarks/loadgen.py                # everything; the first time the peers are built
     python benchmarks/loadgen.py --only ours    # without the peers that are to be built
 
-The deciding figure is CPU time a request, user and system, of the process that sends: on a machine with other
-work beside it, rates say little. k6, vegeta and fortio are built from the Go modules in `benchmarks/go`, wrk is
-Debian's. The table's last line is `met N of M`; the same is written as JSON, with the date, the machine and
-the versions.
+The deciding figure is CPU time a request, user and system, of the process that sends: on a machine with
+other work beside it, rates say little. k6, vegeta and fortio are built from the Go modules in
+`benchmarks/go`, wrk is Debian's. The table's last line is `met N of M`; the same is written as JSON, with the
+date, the machine and the versions.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def cpu_rows(at: Server, rounds: int, *, peers: bool) -> list[Row]:
     rate = {name: f"{value:.1f} µs" for name, value in cost.items()}
     others = ", ".join(f"{name} {rate[name]}" for name in rate if name not in ("ours", "Locust", "wrk -t1"))
     return [
-        Row("CPU a request, open loop, against Locust's FastHttpUser", 1 / 5, cost["ours"] / cost["Locust"], "x",
+        Row("CPU a request, open loop, against Locust's user", 1 / 5, cost["ours"] / cost["Locust"], "x",
             f"{rate['ours']} against {rate['Locust']}: {1e6 / cost['ours']:,.0f} requests/s a core"),
         Row("the same against wrk -t1", 2.0, cost["ours"] / cost["wrk -t1"], "x",
             f"{rate['ours']} against {rate['wrk -t1']}; beside them {others}"),
@@ -177,7 +177,7 @@ def lag_rows(at: Server, rounds: int, *, peers: bool) -> list[Row]:
 
 
 def lag_of(arrivals: np.ndarray, rate: float) -> float:
-    """Return the p99 of how late requests came, in ms: against the regular schedule that fits under them all."""
+    """Return the p99 of how late requests came, in ms, against the regular schedule that fits under them."""
     late = arrivals / 1e6 - 1e3 * np.arange(len(arrivals)) / rate
     return float(np.quantile(late - late.min(), 0.99))
 
@@ -208,7 +208,7 @@ def stall_row(rounds: int) -> Row:
 
 
 def report_row() -> Row:
-    """The report of a run of ten million requests: an hour at 2,778 requests/s, twenty pods coming and going."""
+    """The report of a run of ten million requests: an hour at 2,778 requests/s, 1 to 18 replicas."""
     from loadgen_drivers import long_run, report_cost
 
     with tempfile.TemporaryDirectory(prefix="mlk8s-bench-") as folder:

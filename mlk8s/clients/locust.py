@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
 
 import mlk8s
@@ -15,6 +16,8 @@ from mlk8s.loadgen.guard import check_target
 from mlk8s.loadgen.settings import VARIABLE, Settings
 
 LOG = "locust.log"
+_OURS = "/mlk8s.loadgen"
+"""Marks our own lines in Locust's log: its tables at the end say nothing of what went wrong."""
 
 
 class LocustProcess:
@@ -40,9 +43,10 @@ class LocustProcess:
         command = [
             sys.executable, "-m", "locust", "--headless", "--only-summary", "--loglevel", "INFO",
             "--locustfile", str(package / "loadgen" / "locustfile.py"),
-            "--stop-timeout", f"{settings.timeout + 1:g}s",
+            "--stop-timeout", f"{ceil(settings.timeout) + 1}s",
             # Failed requests are results, not a failure of Locust: its exit code shall tell only that.
             "--exit-code-on-error", "0",
+            *(["--processes", str(settings.workers)] if settings.workers > 1 else []),
         ]  # fmt: skip
         # Locust reads options from LOCUST_* variables; a forgotten one must not change the test.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
@@ -83,9 +87,10 @@ class LocustProcess:
                 continue
 
     def last_words(self, lines: int = 8) -> str:
-        """Return the end of Locust's log, for a message."""
+        """Return what the load generator said last, else the end of Locust's log, for a message."""
         try:
             text = (self._directory / LOG).read_text(errors="replace")
         except OSError:
             return ""
-        return "\n".join(text.rstrip().splitlines()[-lines:])
+        said = [line.partition(_OURS)[2].lstrip(": ") for line in text.splitlines() if _OURS in line]
+        return "\n".join((said or text.rstrip().splitlines())[-lines:])

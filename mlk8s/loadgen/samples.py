@@ -20,7 +20,7 @@ _HIDDEN = frozenset({"authorization", "proxy-authorization", "cookie", "set-cook
 
 
 class Samples:
-    """Appends the first answers of each outcome to one file.
+    """Appends the first answers of each outcome to one file; of equal ones it is given only the first.
 
     Args:
         path: JSON lines {"t", "outcome", "status", "headers": [[name, value]], "body"}; made with the first

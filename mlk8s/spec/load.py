@@ -19,6 +19,9 @@ MAX_USERS = 1_000
 MAX_SECONDS = 3_600.0
 """Longest profile, in seconds."""
 
+_MANY_STAGES = 12
+"""More stages than this are not told one by one."""
+
 Rate = Annotated[float, Field(gt=0, le=MAX_RPS, allow_inf_nan=False)]
 Users = Annotated[int, Field(ge=1, le=MAX_USERS, strict=True)]
 Duration = Annotated[Seconds, Field(gt=0, le=MAX_SECONDS)]
@@ -219,6 +222,9 @@ class LoadProfile(Spec):
         if self.arrivals == "poisson":
             unit += " at random"
         loads = [stage.users if stage.rps is None else stage.rps for stage in self.stages]
+        if len(loads) > _MANY_STAGES:
+            lowest, highest = min(filter(None, loads)), max(filter(None, loads))
+            return f"{len(loads)} stages of {lowest:g} to {highest:g} {unit}, {self.duration:g} s together"
         holds = {stage.hold for stage in self.stages}
         if len(holds) == 1 and not any(stage.ramp for stage in self.stages):
             each = " each" if len(loads) > 1 else ""

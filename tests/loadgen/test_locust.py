@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import yaml
 
 from mlk8s.clients.locust import LocustProcess
 from mlk8s.errors import UsageError
+from mlk8s.loadgen.arrivals import Arrivals, Profile
 from mlk8s.loadgen.settings import VARIABLE, Settings
 from mlk8s.report.results import Results
 from mlk8s.spec.load import LoadProfile
@@ -67,6 +69,9 @@ def tests(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
         "closed": (server, "/steady/infer", [{"hold": 4, "users": 2}], {}),
         "kill": (server, "/right/infer", [{"hold": 60, "rps": 20}], {}),
         "stop": (server, "/steady/infer", [{"hold": 60, "rps": 20}], {}),
+        "few": (server, "/steady/infer", [{"hold": 2, "rps": 100}], {"connections": 1, "timeout": 0.5}),
+        "random": (server, "/right/infer", [{"hold": 3, "rps": 40}], {"seed": 7, "workers": 2}),
+        "failing": (server, "/error/infer", [{"hold": 60, "rps": 100}], {"stop_above": 0.5}),
     }
     started = {}
     try:
@@ -165,6 +170,46 @@ def test_errors_are_told_apart_and_no_redirect_is_followed(tests: dict[str, Star
         "ok": 8, "http_5xx": 4, "http_4xx": 4, "http_other": 4, "wrong_answer": 4, "connection": 4,
         "timeout": 4,
     }  # fmt: skip
+
+
+def test_what_no_connection_was_free_for_is_shed_and_counted(tests: dict[str, Started]) -> None:
+    tests["few"].wait()
+    results = tests["few"].results
+    total = results.between(0, 1e12)
+    assert "shed" in total.outcomes, total.outcomes
+    assert set(total.outcomes) <= {"ok", "timeout", "shed"}
+    assert total.total == sum(load["offered"] for load in results.load.values()) == 200
+    # One connection, 20 ms a request: those that were answered had waited up to their time-out
+    slowest = total.percentiles()["p99"]
+    assert slowest is not None and slowest > 0.3
+
+
+def test_workers_share_random_arrivals(tests: dict[str, Started]) -> None:
+    case = tests["random"]
+    case.wait()
+    assert case.process.exit_code == 0, case.process.last_words()
+    profile = Profile([{"hold": 3, "rps": 40}])
+    due = Arrivals(profile, seed=7).before(3.0)
+    offered = {second: load["offered"] for second, load in case.results.load.items()}
+    start = min(offered)
+    assert [offered[start + k] for k in range(3)] == [sum(int(t) == k for t in due) for k in range(3)]
+    assert case.results.between(0, 1e12).outcomes == {"ok": len(due)}
+    files = list(case.directory.glob("requests-*.jsonl"))
+    assert len(files) == 2
+    # Locust's own table has the same numbers
+    assert re.search(rf"Aggregated +{len(due)} ", (case.directory / "locust.log").read_text())
+
+
+def test_a_test_that_only_does_harm_stops_itself(tests: dict[str, Started]) -> None:
+    case = tests["failing"]
+    case.wait()
+    assert case.process.exit_code == 1
+    assert "the bound is 0.5" in case.process.last_words(20)
+    assert len(case.results.load) < 20
+    (samples,) = case.directory.glob("samples-*.jsonl")
+    kept = [json.loads(line) for line in samples.read_text().splitlines()]
+    assert [(line["outcome"], line["status"]) for line in kept] == [("http_5xx", 503)], "all are the same"
+    assert kept[0]["body"] == '{"error": "no"}'
 
 
 def test_nothing_listens(tests: dict[str, Started]) -> None:
