@@ -70,7 +70,10 @@ def loadtest(
     arrivals: Annotated[
         Arrivals,
         typer.Option(
-            "--arrivals", rich_help_panel=_LOAD, help="As a clock would send, or at random as many people do."
+            "--arrivals",
+            metavar="regular|poisson",
+            rich_help_panel=_LOAD,
+            help="As a clock would send, or at random as many people do.",
         ),
     ] = Arrivals.REGULAR,
     seed: Annotated[
@@ -97,6 +100,15 @@ def loadtest(
             help="Share of failed requests in ten seconds that ends the test; 1 never does.",
         ),
     ] = 0.5,
+    processes: Annotated[
+        int,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            rich_help_panel=_LOAD,
+            help="Processes of this machine that send together.",
+        ),
+    ] = 1,
     settle: Annotated[
         str,
         typer.Option(
@@ -142,7 +154,15 @@ def loadtest(
 
     try:
         run = loadtest(
-            k8s.cluster, service, profile, slo=slo, directory=out, settle=settle, say=say, **request
+            k8s.cluster,
+            service,
+            profile,
+            slo=slo,
+            directory=out,
+            settle=settle,
+            processes=processes,
+            say=say,
+            **request,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(

@@ -1,7 +1,8 @@
-"""The load generator: what runs inside Locust's process.
+"""The load generator: an engine that sends, and what runs inside Locust's process, which orchestrates it.
 
-`user` and `locustfile` import Locust, which patches the interpreter, so nothing else ever imports those
-two. The other modules are plain: histogram (latency with 1 % error), schedule (when each request is due),
-guard (which hosts may get load at all), answer (is this a right V2 answer), recorder (a JSON line a second),
-settings (the file that the parent process writes).
+`locustfile` and `feed` belong to Locust, which patches the interpreter, so nothing else ever imports
+`locustfile`. `__main__` is the engine's process: arrivals (when each request is due), engine (sends them),
+connection (HTTP), answer (is this a right V2 answer), recorder (a JSON line a second), histogram (latency
+with 1 % error), samples, bound (when a test stops itself), timer. Both have guard (which hosts may get load
+at all) and settings (the file that the parent process writes).
 """

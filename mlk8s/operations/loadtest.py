@@ -36,6 +36,7 @@ BODY, TRACE = "body.json", "trace.json"
 _GRACE = 60.0
 """Seconds that Locust may need beyond the profile and the time-out before it counts as hanging."""
 _SAY_EACH = 10
+MAX_PROCESSES = 64
 
 
 def loadtest(
@@ -48,6 +49,7 @@ def loadtest(
     slo: Slo | None = None,
     directory: str | os.PathLike[str] | None = None,
     settle: str | float = 0.0,
+    processes: int = 1,
     on_tick: Callable[[Tick], None] | None = None,
     say: Callable[[str], None] = print,
 ) -> Run:
@@ -59,6 +61,8 @@ def loadtest(
         slo: the promise the result is judged by.
         directory: new directory for the results; None makes one under ./runs.
         settle: time to go on watching after the load, "60s" or seconds, to see replicas go down again.
+        processes: how many processes of this machine send it together (1 to 64); one sends some ten thousand
+            requests/s.
         on_tick: called once a second with what is seen; must be quick.
         say: gets a line at the start, every ten seconds, and at the end.
 
@@ -69,6 +73,8 @@ def loadtest(
         KeyboardInterrupt: passed on after Locust was stopped and the partial results were saved.
     """
     seconds = _seconds(settle)
+    if not 1 <= processes <= MAX_PROCESSES:
+        raise UsageError(f"processes is {processes}", expected=f"1 to {MAX_PROCESSES}")
     url = service.inference.url  # where to connect; the host that a rule has is only told
     check_target(url, allowed := ingress_hosts(cluster, service))
     request = _body(service, inputs, body)
@@ -86,6 +92,7 @@ def loadtest(
         parent=os.getpid(),
         directory=place,
         host=service.inference.host,
+        workers=processes,
         seed=profile.seed if profile.arrivals == "poisson" else None,
         trace=TRACE if profile.trace is not None else None,
         stop_above=profile.stop_above,

@@ -205,6 +205,7 @@ class Service:
         slo: Slo | None = None,
         directory: str | os.PathLike[str] | None = None,
         settle: str | float = 0.0,
+        processes: int = 1,
         say: Say | None = None,
     ) -> Run:
         """Run a load test through the Ingress, with Locust in a process of its own.
@@ -216,6 +217,7 @@ class Service:
             slo: the promise the result is judged by.
             directory: where results are written as they come; None makes one under ./runs.
             settle: how long to go on watching replicas after the load, "60s" or seconds.
+            processes: how many processes of this machine send it together.
 
         Raises:
             LoadTestError: the load test did not run to its end; what was measured stays in the directory.
@@ -224,7 +226,7 @@ class Service:
 
         return loadtest(
             self.cluster, self, profile, inputs=inputs, body=body, slo=slo, directory=directory,
-            settle=settle, say=say or print,
+            settle=settle, processes=processes, say=say or print,
         )  # fmt: skip
 
     def history(self) -> list[Revision]:
