@@ -188,13 +188,6 @@ def test_a_metric_is_added_listed_and_removed_again(
         k8s.install_metric(mlk8s.Metric(name="requests_per_second", series="x"))
 
 
-def test_an_external_metric_is_refused_where_keda_serves_those(k8s: Kubernetes, keda: bool) -> None:
-    if not keda:
-        pytest.skip("this cluster has no KEDA")
-    with pytest.raises(Conflict, match="KEDA serves this cluster's external metrics"):
-        k8s.install_metric(QUEUE)
-
-
 def items(k8s: Kubernetes, path: str) -> list[dict[str, Any]]:
     try:
         return list(orjson.loads(k8s.cluster.raw("GET", path))["items"])

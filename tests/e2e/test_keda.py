@@ -89,6 +89,8 @@ def test_keda_serves_the_external_metrics_and_a_plain_hpa_is_told(
     autoscale = mlk8s.Autoscale(min=1, max=2, metric="ingress_requests_per_second", target=5)
     with pytest.raises(Conflict, match="KEDA serves this cluster's external metrics"):
         k8s.deploy(spec.replace(name="plain", autoscale=autoscale))
+    with pytest.raises(Conflict, match="KEDA serves this cluster's external metrics"):
+        k8s.install_metric(mlk8s.Metric(name="queue_length", kind="external", series="jobs_queued"))
     assert k8s.cluster.find("Deployment", "plain") is None
 
 
