@@ -1,4 +1,4 @@
-"""`mlk8s loadtest` and `mlk8s report`."""
+"""`mlk8s loadtest`, `mlk8s report` and `mlk8s compare`."""
 
 from __future__ import annotations
 
@@ -186,6 +186,47 @@ def report(
     print(Run.open(directory).report(out))
 
 
+def compare(
+    baseline: Annotated[Path, typer.Argument(metavar="BASELINE", help="Directory of the load test before.")],
+    directory: Annotated[Path, typer.Argument(metavar="RUNDIR", help="Directory of the load test now.")],
+    confidence: Annotated[
+        float,
+        typer.Option(
+            "--confidence", metavar="SHARE", help="That nothing is called worse which is not, 0 to 1."
+        ),
+    ] = 0.99,
+    latency: Annotated[
+        float,
+        typer.Option(
+            "--latency", metavar="SHARE", help="By which a percentile may be worse before it counts."
+        ),
+    ] = 0.05,
+    errors: Annotated[
+        float,
+        typer.Option(
+            "--errors", metavar="SHARE", help="By which the error rate may be worse before it counts."
+        ),
+    ] = 0.001,
+    block: Annotated[
+        int, typer.Option("--block", metavar="SECONDS", help="Seconds that share their disturbances.")
+    ] = 5,
+    output: Output = Form.TABLE,
+) -> None:
+    """Say whether a load test went worse than another of the same load; exit code 1 where it certainly did.
+
+    What the noise of both explains is no regression: blocks of time are drawn again and again (bootstrap).
+    """
+    from dataclasses import asdict
+
+    from mlk8s.operations.run import Run
+
+    found = Run.open(directory).compare(
+        Run.open(baseline), block=block, confidence=confidence, latency=latency, errors=errors
+    )
+    show(asdict(found) | {"worse": found.worse}, output, str(found))
+    raise typer.Exit(found.exit_code)
+
+
 def _profile(steps: str | None, users: str | None, hold: str, **options: Any) -> LoadProfile:
     from mlk8s.spec.load import LoadProfile
 
@@ -232,6 +273,6 @@ def _show(run: Run, output: Form) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    """Add `mlk8s loadtest` and `mlk8s report`."""
-    for function in (loadtest, report):
+    """Add `mlk8s loadtest`, `mlk8s report` and `mlk8s compare`."""
+    for function in (loadtest, report, compare):
         app.command(function.__name__, rich_help_panel="Load tests")(function)

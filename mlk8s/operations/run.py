@@ -16,6 +16,7 @@ from mlk8s.spec.load import LoadProfile, Slo
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mlk8s.assess.compare import Comparison
     from mlk8s.report.html import Report
     from mlk8s.report.picture import Picture
     from mlk8s.report.results import Line, Results
@@ -110,6 +111,45 @@ class Run:
             return None
         total = self.summary.total
         return assess_slo(self.slo, requests=total.total, ok=total.ok, latency=total.percentiles())
+
+    def compare(
+        self, baseline: Run, *, block: int = 5, confidence: float = 0.99, latency: float = 0.05,
+        errors: float = 0.001,
+    ) -> Comparison:  # fmt: skip
+        """Say whether this run is worse than a baseline of the same load, beyond the noise of both.
+
+        Args:
+            block: seconds that are drawn together by the bootstrap; longer than a disturbance lasts.
+            confidence: that nothing is called worse which is not, 0 to 1.
+            latency: share by which a percentile may be worse before it counts.
+            errors: by which the error rate may be worse before it counts, 0 to 1.
+
+        Raises:
+            UsageError: runs of different loads, or fewer than five blocks.
+        """
+        from mlk8s.assess.compare import Block, compare
+
+        if self.profile != baseline.profile:
+            raise UsageError(
+                "the two runs had different loads",
+                where=f"{baseline.directory}: {baseline.profile.describe()}; {self.directory}: "
+                f"{self.profile.describe()}",
+                expected="the same profile",
+            )
+        if not 0 < confidence < 1:
+            raise UsageError(f"confidence is {confidence:g}", expected="above 0, below 1, such as 0.99")
+        if not (0 <= latency <= 10 and 0 <= errors <= 1):
+            raise UsageError(
+                f"latency is {latency:g}, errors is {errors:g}", expected="shares: 0 to 10, and 0 to 1"
+            )
+        if not 1 <= block <= 600:
+            raise UsageError(f"block is {block}", expected="1 to 600 seconds")
+        begin, end = self.profile.warmup, self.profile.duration
+        blocks = [
+            [Block(counts.histogram, counts.total) for counts in run.results.during(begin, end).blocks(block)]
+            for run in (baseline, self)
+        ]
+        return compare(*blocks, confidence=confidence, latency=latency, errors=errors)
 
     def save(self) -> tuple[Path, Path]:
         """Write timeline.parquet and timeline.json into the directory and return their paths."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,11 +90,12 @@ class Results:
                 total.add(counts)
         return total
 
-    def since(self, begin: float) -> Results:
-        """Return the results from a second since the epoch on."""
+    def during(self, begin: float, end: float = inf) -> Results:
+        """Return the results of [begin, end), in seconds since the first second of load."""
+        first = min(self.load, default=0)
         return Results(
-            {second: load for second, load in self.load.items() if second >= begin},
-            {second: counts for second, counts in self.requests.items() if second >= begin},
+            {second: load for second, load in self.load.items() if begin <= second - first < end},
+            {second: counts for second, counts in self.requests.items() if begin <= second - first < end},
         )
 
     def lag(self) -> dict[str, float | None]:
@@ -102,6 +104,11 @@ class Results:
         for load in self.load.values():
             _add(total, load["lag"])
         return dict(zip(PERCENTILES, quantiles(total, PERCENTILES.values()), strict=True))
+
+    def blocks(self, length: int) -> list[Counts]:
+        """Return the requests of whole blocks of `length` seconds, from the first second of load on."""
+        begin, end = min(self.load, default=0), max(self.load, default=-1) + 1
+        return [self.between(t, t + length) for t in range(begin, end - length + 1, length)]
 
     @classmethod
     def read(cls, directory: Path) -> Results:

@@ -90,7 +90,7 @@ def summarize(results: Results, profile: LoadProfile, timeline: pa.Table) -> Sum
         timeline: as mlk8s.report.timeline.build returns it.
     """
     start = min(results.load, default=0)
-    judged = results.since(start + profile.warmup)
+    judged = results.during(profile.warmup)
     total = Counts()
     for counts in judged.requests.values():
         total.add(counts)

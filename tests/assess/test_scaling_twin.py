@@ -132,9 +132,11 @@ def test_a_backlog_overshoots() -> None:
 def test_what_is_worth_a_warning_is_warned_of() -> None:
     # The target is above what a pod can do: the service is lost, and the autoscaler sees no reason.
     blind = simulate(
-        LoadProfile.constant(rps=100, hold="60s"), Autoscale(min=1, max=8, metric="requests_per_second", target=30),
-        POD, slo_latency=0.2,
-    )  # fmt: skip
+        LoadProfile.constant(rps=100, hold="60s"),
+        Autoscale(min=1, max=8, metric="requests_per_second", target=30),
+        POD,
+        slo_latency=0.2,
+    )
     assert blind.seconds[-1].replicas == 1
     assert any("above 200 ms" in text for text in blind.warnings)
     small = simulate(

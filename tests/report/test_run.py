@@ -164,3 +164,49 @@ def test_what_the_report_says_to_do_again_makes_the_same_profile(run: Run) -> No
     program = again(run).split("service = ")[1].split("\n", 1)[1].split("run = ")[0]
     exec("import mlk8s\n" + program, made)
     assert made["profile"] == run.profile
+
+
+def steady(directory: Path, latency: float, *, rps: float = 10, failed: int = 0) -> Run:
+    lines = []
+    for second in range(40):
+        # The first five seconds are warm-up, and slow in every run.
+        took = 2.0 if second < 5 else latency * (1 + second % 7 / 100)
+        lines += [load(second), requests(second, [took] * 50)]
+        lines += [requests(second, [0.001] * failed, "http_5xx", 503)] if failed else []
+    profile = LoadProfile.constant(rps=rps, hold=40, warmup=5)
+    return Run.open(write(directory, lines, [], profile))
+
+
+def test_a_run_is_compared_with_a_baseline_of_the_same_load(tmp_path: Path) -> None:
+    before = steady(tmp_path / "before", 0.020)
+    assert not steady(tmp_path / "same", 0.020).compare(before).worse
+    slower = steady(tmp_path / "slower", 0.030).compare(before)
+    assert slower.worse and "p99: 21.1 ms → 31.9 ms" in str(slower)
+    assert steady(tmp_path / "failing", 0.020, failed=2).compare(before).worse
+    with pytest.raises(UsageError, match="different loads"):
+        steady(tmp_path / "other", 0.020, rps=20).compare(before)
+    with pytest.raises(UsageError, match="block is 0"):
+        before.compare(before, block=0)
+    with pytest.raises(UsageError, match="confidence is 1"):
+        before.compare(before, confidence=1)
+    with pytest.raises(UsageError, match="3 blocks of time"):
+        before.compare(before, block=10)
+
+
+def test_warm_up_is_drawn_and_not_counted(tmp_path: Path) -> None:
+    run = steady(tmp_path / "run", 0.020)
+    assert run.summary.total.total == 35 * 50
+    p99 = run.summary.percentiles["p99"]
+    assert p99 is not None and p99 < 0.03
+    assert "The first 5 s are warm-up" in run.report().read_text()
+    assert run.timeline().num_rows == 40
+
+
+def test_the_command_compares_and_its_exit_code_tells(tmp_path: Path) -> None:
+    steady(tmp_path / "before", 0.020), steady(tmp_path / "after", 0.030)
+    command = [sys.executable, "-m", "mlk8s", "compare", str(tmp_path / "before"), str(tmp_path / "after")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith("worse than the baseline (confidence 99 %)\np50: ")
+    same = subprocess.run([*command[:-1], command[-2]], capture_output=True, text=True)
+    assert same.returncode == 0 and same.stdout.startswith("not certainly worse")

@@ -132,7 +132,7 @@ class Controller:
         if rules.get("selectPolicy") == "Disabled":
             return current
         up = direction == "scaleUp"
-        limits = []
+        limits: list[int] = []
         for policy in rules["policies"]:
             since = now - float(policy["periodSeconds"])
             start = current - sum(change for when, change in self._steps if when > since)

@@ -53,4 +53,5 @@ class ServiceModel:
         """
         use = min(rate / self.capacity, _NEARLY_FULL)
         busy = min(rate, self.capacity) * self.latency
-        return busy + self.variability * use ** sqrt(2 * (self.servers + 1)) / (1 - use)
+        queue: float = self.variability * use ** sqrt(2 * (self.servers + 1)) / (1 - use)
+        return busy + queue
