@@ -102,7 +102,7 @@ class Run:
         """Totals, stage by stage, and how the replicas followed."""
         from mlk8s.report.summary import summarize
 
-        return summarize(self.results, self.profile, self._timeline)
+        return summarize(self.results, self.profile, self._timeline, self.slo)
 
     @property
     def verdict(self) -> SloVerdict | None:

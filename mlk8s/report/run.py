@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlk8s.report.alt import milliseconds
 from mlk8s.report.html import Report
-from mlk8s.report.summary import Summary
+from mlk8s.report.summary import Scaling, Summary
 
 if TYPE_CHECKING:
     from mlk8s.operations.run import Run
@@ -32,6 +32,7 @@ def add_run(run: Run, report: Report | None = None) -> Report:
     picture = run.plot()
     report.section("Load, latency, errors, replicas", figure=picture, text=_captions(run), level=_sub(own))
     report.section("Stage by stage", table=stage_rows(run.summary), level=_sub(own))
+    report.section("How the replicas followed", table=scaling_rows(run.summary.scaling), level=_sub(own))
     report.section("Totals", table=total_rows(run.summary), text=_versions(run.summary), level=_sub(own))
     if pods := pod_rows(run):
         text = "Seconds since the start of the load; negative for pods that were there before."
@@ -113,6 +114,29 @@ def total_rows(summary: Summary) -> list[dict[str, Any]]:
             {"requests": "due, end not recorded", "count": summary.unanswered, "share of ended": None}
         )
     return rows
+
+
+def scaling_rows(scaling: Scaling) -> dict[str, str]:
+    """Return the times and counts of a run's scaling, in words with their units."""
+
+    def since(value: int | None) -> str:
+        return "–" if value is None else f"{value} s after the start of the load"
+
+    rows = {
+        "more replicas wanted": since(scaling.first_wish),
+        "first new pod ready": since(scaling.first_ready),
+        f"all {scaling.highest} ready": since(scaling.highest_ready),
+        "back at the first number": "–"
+        if scaling.down_lag is None
+        else f"{scaling.down_lag} s after its end",
+        "overshoot": "–" if scaling.overshoot is None else f"{scaling.overshoot} replicas",
+        "changes of direction": str(scaling.reversals),
+        "replicas x time": f"{scaling.replica_seconds:,} replica-seconds",
+        "requests without a right answer": f"{scaling.lost:,}",
+    }
+    if scaling.outside_slo is not None:
+        rows["outside the SLO"] = f"{scaling.outside_slo} s"
+    return rows if scaling.initial is not None else {}
 
 
 def verdict_rows(run: Run) -> list[dict[str, Any]] | None:

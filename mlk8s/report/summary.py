@@ -7,8 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlk8s.report.results import Counts, Results
-from mlk8s.spec.load import LoadProfile
+from mlk8s.assess.scaling.turns import reversals
+from mlk8s.report.results import PERCENTILES, Counts, Results
+from mlk8s.spec.load import LoadProfile, Slo
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,13 @@ class Scaling:
         first_ready: when the first further replica was ready.
         highest_ready: when the highest number of ready replicas was first reached.
         back: when the number of replicas was back at the initial one after the load.
+        down_lag: seconds from the end of the load until then.
+        overshoot: replicas that were wanted at most, above those wanted in the last second of the load.
+        reversals: how often the wish changed its direction.
+        replica_seconds: seconds of all replicas together, observed ones.
+        outside_slo: seconds of load in which a latency percentile or the errors were outside the SLO; None
+            without one.
+        lost: requests without a right answer.
     """
 
     initial: int | None
@@ -46,6 +54,12 @@ class Scaling:
     first_ready: int | None
     highest_ready: int | None
     back: int | None
+    down_lag: int | None = None
+    overshoot: int | None = None
+    reversals: int = 0
+    replica_seconds: int = 0
+    outside_slo: int | None = None
+    lost: int = 0
 
     def sentence(self) -> str:
         """Return the same in words."""
@@ -60,7 +74,11 @@ class Scaling:
             text += f", the first new pod was ready after {self.first_ready} s"
         if self.highest_ready is not None and self.highest_ready != self.first_ready:
             text += f", all {self.highest} after {self.highest_ready} s"
+        if self.overshoot:
+            text += f", {self.overshoot} more than were needed at the end of the load"
         text += f"; back at {self.initial} after {self.back} s." if self.back is not None else "."
+        if self.outside_slo:
+            text += f" The SLO was broken in {self.outside_slo} s."
         return text
 
 
@@ -83,11 +101,12 @@ class Summary:
         return self.total.percentiles()
 
 
-def summarize(results: Results, profile: LoadProfile, timeline: pa.Table) -> Summary:
+def summarize(results: Results, profile: LoadProfile, timeline: pa.Table, slo: Slo | None = None) -> Summary:
     """Return the summary of a run, its warm-up left out.
 
     Args:
         timeline: as mlk8s.report.timeline.build returns it.
+        slo: what seconds are called outside of.
     """
     start = min(results.load, default=0)
     judged = results.during(profile.warmup)
@@ -98,7 +117,8 @@ def summarize(results: Results, profile: LoadProfile, timeline: pa.Table) -> Sum
     stages = _stages(judged, profile, start)
     last = results.load[max(results.load)] if results.load else {}
     unanswered = last.get("in_flight", 0) + last.get("waiting", 0)
-    return Summary(total, sent, judged.lag(), unanswered, stages, scaling_of(timeline, profile.duration))
+    scaling = scaling_of(timeline, profile.duration, slo, lost=total.total - total.ok)
+    return Summary(total, sent, judged.lag(), unanswered, stages, scaling)
 
 
 def _stages(results: Results, profile: LoadProfile, start: int) -> tuple[StageSummary, ...]:
@@ -128,26 +148,39 @@ def _stages(results: Results, profile: LoadProfile, start: int) -> tuple[StageSu
     return tuple(stages)
 
 
-def scaling_of(timeline: pa.Table, load_seconds: float) -> Scaling:
-    """Return how replicas followed a load of `load_seconds` that began at t = 0."""
-    rows: list[dict[str, Any]] = timeline.select(
-        ["t", "replicas_current", "replicas_desired", "replicas_ready"]
-    ).to_pylist()
+def scaling_of(timeline: pa.Table, load_seconds: float, slo: Slo | None = None, *, lost: int = 0) -> Scaling:
+    """Return how replicas followed a load of `load_seconds` that began at t = 0; `lost` is passed on."""
+    names = ["t", "replicas_current", "replicas_desired", "replicas_ready", "error_rate", *PERCENTILES]
+    rows: list[dict[str, Any]] = timeline.select(names).to_pylist()
+    outside = sum(_outside(row, slo) for row in rows if row["t"] < load_seconds) if slo else None
     ready = [(row["t"], row["replicas_ready"]) for row in rows if row["replicas_ready"] is not None]
     if not ready:
-        return Scaling(None, None, None, None, None, None)
+        return Scaling(None, None, None, None, None, None, outside_slo=outside, lost=lost)
     initial, highest = ready[0][1], max(count for _, count in ready)
-    wishes = [row["t"] for row in rows if (row["replicas_desired"] or 0) > initial]
+    wishes = [(row["t"], row["replicas_desired"]) for row in rows if row["replicas_desired"] is not None]
     further = [t for t, count in ready if count > initial]
-    top = next(t for t, count in ready if count == highest)
+    back = _back(rows, initial, load_seconds) if further else None
+    needed = [count for t, count in wishes if t < load_seconds][-1:]
     return Scaling(
         initial=initial,
         highest=highest,
-        first_wish=min(wishes, default=None),
+        first_wish=next((t for t, count in wishes if count > initial), None),
         first_ready=min(further, default=None),
-        highest_ready=top if further else None,
-        back=_back(rows, initial, load_seconds) if further else None,
+        highest_ready=next(t for t, count in ready if count == highest) if further else None,
+        back=back,
+        down_lag=None if back is None else back - round(load_seconds),
+        overshoot=max(count for _, count in wishes) - needed[0] if needed else None,
+        reversals=reversals(count for _, count in wishes),
+        replica_seconds=sum(row["replicas_current"] or 0 for row in rows),
+        outside_slo=outside,
+        lost=lost,
     )
+
+
+def _outside(row: dict[str, Any], slo: Slo) -> bool:
+    """Whether a second's percentiles or errors are outside the SLO; one without requests is not."""
+    slow = any(row[name] is not None and row[name] > bound for name, bound in slo.latency.items())
+    return slow or (slo.errors is not None and (row["error_rate"] or 0.0) > slo.errors)
 
 
 def _back(rows: list[dict[str, Any]], initial: int, load_seconds: float) -> int | None:

@@ -40,8 +40,12 @@ def test_scaling(run: Run) -> None:
     assert (scaling.first_wish, scaling.first_ready, scaling.highest_ready, scaling.back) == (11, 14, 14, 30)
     assert scaling.sentence() == (
         "Ready replicas went from 1 to 2; the autoscaler wanted more after 11 s, the first new pod was ready "
-        "after 14 s; back at 1 after 30 s."
+        "after 14 s; back at 1 after 30 s. The SLO was broken in 10 s."
     )
+    assert (scaling.down_lag, scaling.overshoot, scaling.reversals) == (10, 0, 1)
+    # 41 seconds, of which replicas 2 were there from 11.5 to 29.5; each sample stands for a second
+    assert scaling.replica_seconds == sum(row["replicas_current"] or 0 for row in run.timeline().to_pylist())
+    assert scaling.outside_slo == 10 and scaling.lost == 5
 
 
 def test_the_verdict_is_on_the_whole_run(run: Run) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import pairwise
 from math import floor
 
 from mlk8s.assess.scaling.controller import TOLERANCE, Controller, Seen, wanted
 from mlk8s.assess.scaling.service import ServiceModel
+from mlk8s.assess.scaling.turns import reversals
 from mlk8s.errors import UsageError
 from mlk8s.loadgen.arrivals import Profile
 from mlk8s.render.scaling import behavior
@@ -211,7 +211,7 @@ def _serve(offered: float, backlog: float, ready: int, service: ServiceModel) ->
 
 def _warnings(rows: list[Second], autoscale: Autoscale, slo_latency: float | None) -> list[str]:
     found = []
-    turns = _turns([row.replicas for row in rows])
+    turns = reversals(row.replicas for row in rows)
     if turns > _FLAPPING:
         found.append(
             f"replicas turn {turns} times: lengthen scale_down_stabilization, or raise the target's distance"
@@ -228,9 +228,3 @@ def _warnings(rows: list[Second], autoscale: Autoscale, slo_latency: float | Non
             f"{autoscale.max} replicas are not enough: {full} s at the maximum, and still above target"
         )
     return found
-
-
-def _turns(replicas: list[int]) -> int:
-    """Return how often the replicas change direction."""
-    moves = [after > before for before, after in pairwise(replicas) if after != before]
-    return sum(one != other for one, other in pairwise(moves))
