@@ -159,12 +159,23 @@ class Run:
 
     def plot(self) -> Picture:
         """Return the four plots of the run with their alt text; a notebook shows them."""
+        from mlk8s.report.heat import heat
         from mlk8s.report.plots import draw
 
         return draw(
             self._timeline, self.summary, slo=self.slo, title=self.title, metric=self.metric_name,
-            warmup=self.profile.warmup,
+            warmup=self.profile.warmup, heat=heat(self.results),
         )  # fmt: skip
+
+    def curve(self) -> Picture:
+        """Return latency against throughput, a point a stage, with the knee where there is one.
+
+        Raises:
+            UsageError: fewer than three stages had right answers.
+        """
+        from mlk8s.report.curve import draw_curve
+
+        return draw_curve(self.summary, self.slo, title=self.title)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write one self-contained HTML file and return its path (default: report.html in the directory).

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlk8s.report.alt import describe
+from mlk8s.report.heat import Heat
 from mlk8s.report.picture import Picture
 from mlk8s.report.summary import Summary
 from mlk8s.spec.load import Slo
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-_PERCENTILE_STYLES: dict[str, tuple[str, str, float]] = {
+PERCENTILE_STYLES: dict[str, tuple[str, str, float]] = {
     "p50": (SKY, ":", 2.0),
     "p90": (BLUE, "--", 1.2),
     "p95": (PURPLE, "-.", 1.2),
@@ -43,6 +44,7 @@ def draw(
     title: str = "",
     metric: str | None = None,
     warmup: float = 0.0,
+    heat: Heat | None = None,
 ) -> Picture:
     """Draw a run.
 
@@ -51,6 +53,7 @@ def draw(
         summary: of the same run; its numbers make the alt text.
         slo: drawn as horizontal lines where it bounds a latency percentile or the errors.
         metric: name of the autoscaler's metric, for its axis.
+        heat: the distribution of latency, drawn behind its percentiles: the darker, the more answers.
         warmup: seconds at the beginning that are shaded: no number counts them.
     """
     # Figure, not pyplot: no backend is chosen and no figure is kept in a global list.
@@ -61,7 +64,7 @@ def draw(
     figure = Figure(figsize=(10, 11.5), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
     axes: Sequence[Axes] = figure.subplots(4, 1, sharex=True, height_ratios=[1, 1, 0.7, 1.15])
     _load(axes[0], columns)
-    _latency(axes[1], columns, slo)
+    _latency(axes[1], columns, slo, heat)
     _errors(axes[2], columns, slo)
     _replicas(axes[3], columns, metric)
     for panel in axes:
@@ -94,9 +97,22 @@ def _load(panel: Axes, columns: dict[str, Series]) -> None:
     _legend(panel)
 
 
-def _latency(panel: Axes, columns: dict[str, Series], slo: Slo | None) -> None:
+def _latency(panel: Axes, columns: dict[str, Series], slo: Slo | None, heat: Heat | None) -> None:
     panel.set_title("Latency of right answers", loc="left")
-    for name, (colour, style, width) in _PERCENTILE_STYLES.items():
+    if heat is not None:
+        from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+
+        # From white to a middle grey, so that the lines are seen in front of it, in black and white, too.
+        greys = LinearSegmentedColormap.from_list("greys", ["#f7f7f7", "#9a9a9a"])
+        panel.pcolormesh(
+            heat.seconds,
+            1000 * heat.latency,
+            heat.shares,
+            cmap=greys,
+            norm=PowerNorm(0.4, 0, 1),
+            rasterized=True,
+        )
+    for name, (colour, style, width) in PERCENTILE_STYLES.items():
         panel.plot(
             columns["t"], 1000 * columns[name], color=colour, linestyle=style, linewidth=width, label=name
         )

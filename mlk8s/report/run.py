@@ -31,7 +31,9 @@ def add_run(run: Run, report: Report | None = None) -> Report:
     )
     picture = run.plot()
     report.section("Load, latency, errors, replicas", figure=picture, text=_captions(run), level=_sub(own))
-    report.section("Stage by stage", table=stage_rows(run.summary), level=_sub(own))
+    answered = sum(stage.percentiles["p99"] is not None for stage in run.summary.stages)
+    curve = run.curve() if answered >= 3 and not any(stage.ramp for stage in run.profile.stages) else None
+    report.section("Stage by stage", table=stage_rows(run.summary), figure=curve, level=_sub(own))
     report.section("How the replicas followed", table=scaling_rows(run.summary.scaling), level=_sub(own))
     report.section("Totals", table=total_rows(run.summary), text=_versions(run.summary), level=_sub(own))
     if pods := pod_rows(run):
@@ -261,7 +263,8 @@ def _captions(run: Run) -> list[str]:
     words = {"kubernetes": "the API server", "server": "Prometheus"}
     text = [
         "Latency is that of right answers, with at most 1 % error, timed from the moment at which a request "
-        "was due to the whole answer: what a request waited for, a connection or the generator, is in it."
+        "was due to the whole answer: what a request waited for, a connection or the generator, is in it. "
+        "Behind the percentiles is the whole distribution: the darker, the more answers."
     ]
     if (lag := run.summary.lag["p99"]) is not None:
         late = f"The generator was at most {milliseconds(lag)} late with 99 % of the requests"
