@@ -31,8 +31,7 @@ def add_run(run: Run, report: Report | None = None) -> Report:
     )
     picture = run.plot()
     report.section("Load, latency, errors, replicas", figure=picture, text=_captions(run), level=_sub(own))
-    answered = sum(stage.percentiles["p99"] is not None for stage in run.summary.stages)
-    curve = run.curve() if answered >= 3 and not any(stage.ramp for stage in run.profile.stages) else None
+    curve = run.curve() if _comparable(run) else None
     report.section("Stage by stage", table=stage_rows(run.summary), figure=curve, level=_sub(own))
     report.section("How the replicas followed", table=scaling_rows(run.summary.scaling), level=_sub(own))
     report.section("Totals", table=total_rows(run.summary), text=_versions(run.summary), level=_sub(own))
@@ -44,6 +43,14 @@ def add_run(run: Run, report: Report | None = None) -> Report:
     report.section("Where and with what", table=fact_rows(run), level=_sub(own))
     report.section("Do it again", code=again(run), level=_sub(own))
     return report
+
+
+def _comparable(run: Run) -> bool:
+    """Whether the stages are points of one curve: three or more, none a ramp, all with the same pods."""
+    answered = sum(stage.percentiles["p99"] is not None for stage in run.summary.stages)
+    ramps = any(stage.ramp for stage in run.profile.stages)
+    scaling = run.summary.scaling
+    return answered >= 3 and not ramps and scaling.initial == scaling.highest
 
 
 def in_words(run: Run) -> str:
