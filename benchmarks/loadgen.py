@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-import sys
 import tempfile
 import timeit
 from collections.abc import Callable, Iterator
@@ -23,8 +22,8 @@ from pathlib import Path
 from time import process_time as cpu
 
 import numpy as np
-from loadgen_drivers import BODY, Engine, Sent, Server, fortio, k6, locust, vegeta, wrk
-from local_cluster import ROOT, Row, report, spread
+from loadgen_drivers import Engine, Sent, Server, fortio, k6, locust, long_run, report_cost, vegeta, wrk
+from local_cluster import Row, report, spread
 
 from mlk8s.loadgen.histogram import Histogram, bucket_of, value_of
 
@@ -209,8 +208,6 @@ def stall_row(rounds: int) -> Row:
 
 def report_row() -> Row:
     """The report of a run of ten million requests: an hour at 2,778 requests/s, 1 to 18 replicas."""
-    from loadgen_drivers import long_run, report_cost
-
     with tempfile.TemporaryDirectory(prefix="mlk8s-bench-") as folder:
         count = long_run(Path(folder))
         seconds, mebibytes, size = report_cost(Path(folder))
@@ -222,6 +219,4 @@ def report_row() -> Row:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
-    assert BODY
     raise SystemExit(main())

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -310,5 +309,5 @@ def report_cost(directory: Path) -> tuple[float, float, int]:
     process.stdout.close()
     if process.returncode:
         raise SystemExit("the report failed")
-    assert resource.RUSAGE_SELF == 0  # ru_maxrss is in KiB on Linux
+    # ru_maxrss is in KiB on Linux.
     return time.perf_counter() - began, usage.ru_maxrss / 1024, Path(path).stat().st_size
