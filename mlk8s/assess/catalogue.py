@@ -37,6 +37,7 @@ _FAMILIES: dict[str, dict[str, str]] = {
         "missing-configmap": "a ConfigMap that the pod names is not there",
         "missing-key": "a Secret or ConfigMap lacks a key that the pod names",
         "runs-as-root": "the image runs as root and the pod forbids it",
+        "node-slow": "the node is too busy to make the container in time, and tries again",
         "container-config": "the container cannot be made for another reason, in the kubelet's words",
     },
     "CrashLoop": {

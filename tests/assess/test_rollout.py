@@ -56,6 +56,28 @@ def test_what_may_heal_is_a_suspicion_until_its_grace_is_over(case: str) -> None
     assert not verdict.cause.certain
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "failed to sync configmap cache: timed out waiting for the condition",
+        'failed to reserve container name "fetch-model_0": name is reserved for "3f2a"',
+        "context deadline exceeded",
+    ],
+)
+def test_a_node_that_is_slow_to_make_a_container_gets_the_time_to_try_again(words: str) -> None:
+    facts = rollout("missing-config", earlier=-15)
+    (pod,) = facts.pods
+    status = next(one for one in pod["status"]["containerStatuses"] if "waiting" in one["state"])
+    status["state"]["waiting"]["message"] = words
+    verdict = assess_rollout(facts)
+    assert verdict.state == "progressing"
+    assert verdict.cause is not None
+    assert (verdict.cause.id, verdict.cause.certain) == ("node-slow", False)
+    late = assess_rollout(rollout("missing-config", earlier=-90, pods=facts.pods))
+    assert late.cause is not None
+    assert (late.state, late.cause.id) == ("failed", "node-slow")
+
+
 def test_ready() -> None:
     verdict = assess_rollout(rollout("ready"))
     assert (verdict.state, verdict.ready, verdict.wanted, verdict.old) == ("ready", 1, 1, None)

@@ -11,11 +11,18 @@ from mlk8s.assess.cause import Cause, LogSource, short
 from mlk8s.assess.observed import Container, Object, age, parse_time, place, terminating
 
 CONFIG_GRACE = 3.0
+RETRY_GRACE = 60.0
+"""Seconds that a node may take to get over a delay of its own, which it tries again by itself."""
 INIT_GRACE = 20.0
 """Seconds after which an init container that still runs is worth naming."""
 _QUICK = 10.0  # seconds that a start may take: what ends sooner has never worked
 
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "PreCreateHookError", "PostStartHookError"}
+_NODE_DELAY = re.compile(
+    r"failed to sync (configmap|secret) cache|timed out waiting for the condition|failed to reserve container name"
+    r"|deadline ?exceeded|code = Unavailable",
+    re.IGNORECASE,
+)
 _NO_COMMAND = re.compile(r"executable file not found|no such file or directory|permission denied")
 
 
@@ -26,12 +33,15 @@ def config(pod: Object, container: Container, now: datetime) -> Iterator[Cause]:
         return
     words = str(container.waiting.get("message", reason))
     key, remedy = missing(words, pod)
+    delayed = _NODE_DELAY.search(words) is not None
+    if delayed:
+        remedy = "wait: the node tries again by itself; `mlk8s doctor` says whether it is overloaded"
     yield Cause(
-        key,
+        "node-slow" if delayed else key,
         f"container {container.name} cannot be made: {short(words)}",
         f"{place(pod)}, container {container.name}",
         remedy,
-        certain=age(pod["status"].get("startTime"), now) >= CONFIG_GRACE,
+        certain=age(pod["status"].get("startTime"), now) >= (RETRY_GRACE if delayed else CONFIG_GRACE),
         evidence=(f"{reason}: {short(words)}",),
     )
 
