@@ -18,9 +18,9 @@ INIT_GRACE = 20.0
 _QUICK = 10.0  # seconds that a start may take: what ends sooner has never worked
 
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "PreCreateHookError", "PostStartHookError"}
-_NODE_DELAY = re.compile(
-    r"failed to sync (configmap|secret) cache|timed out waiting for the condition|failed to reserve container name"
-    r"|deadline ?exceeded|code = Unavailable",
+NODE_DELAY = re.compile(
+    r"failed to sync (configmap|secret) cache|timed out waiting for the condition"
+    r"|failed to reserve (container|sandbox) name|deadline ?exceeded|code = Unavailable",
     re.IGNORECASE,
 )
 _NO_COMMAND = re.compile(r"executable file not found|no such file or directory|permission denied")
@@ -33,7 +33,7 @@ def config(pod: Object, container: Container, now: datetime) -> Iterator[Cause]:
         return
     words = str(container.waiting.get("message", reason))
     key, remedy = missing(words, pod)
-    delayed = _NODE_DELAY.search(words) is not None
+    delayed = NODE_DELAY.search(words) is not None
     if delayed:
         remedy = "wait: the node tries again by itself; `mlk8s doctor` says whether it is overloaded"
     yield Cause(

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from mlk8s.assess.cause import Cause, short
 from mlk8s.assess.observed import Object, age, event_count, is_true, place
-from mlk8s.assess.why.containers import CONFIG_GRACE, missing
+from mlk8s.assess.why.containers import CONFIG_GRACE, NODE_DELAY, RETRY_GRACE, missing
 
 NODE_GRACE = 12.0
 SANDBOX_GRACE = 15.0
@@ -48,12 +48,13 @@ def node_events(pod: Object, events: Sequence[Object], now: datetime) -> Iterato
         if reason in ("FailedMount", "FailedAttachVolume"):
             key, remedy = missing(words, pod, other="volume-mount")
             known = key != "volume-mount"
+            grace = RETRY_GRACE if NODE_DELAY.search(words) else SANDBOX_GRACE
             yield Cause(
                 key,
                 f"a volume cannot be mounted: {short(words)}",
                 place(pod),
                 remedy if known else "see the volume: `kubectl describe pvc`, `kubectl describe pv`",
-                certain=since_start >= (CONFIG_GRACE if known else SANDBOX_GRACE),
+                certain=since_start >= (CONFIG_GRACE if known else grace),
                 evidence=(f"{reason} × {event_count(event)}: {short(words, 300)}",),
             )
         elif reason == "FailedCreatePodSandBox":
@@ -62,7 +63,11 @@ def node_events(pod: Object, events: Sequence[Object], now: datetime) -> Iterato
                 f"the node cannot start the pod: {short(words)}",
                 place(pod),
                 "see the node: `mlk8s doctor`, `kubectl describe nodes`",
-                certain=event_count(event) >= 3 or since_start >= SANDBOX_GRACE,
+                certain=since_start >= RETRY_GRACE
+                or (
+                    NODE_DELAY.search(words) is None
+                    and (event_count(event) >= 3 or since_start >= SANDBOX_GRACE)
+                ),
             )
         elif reason == "NodeNotReady":
             yield Cause(
