@@ -12,6 +12,7 @@ from mlk8s.operations.bluegreen_state import live_deployment
 from mlk8s.operations.deploy import OPTIONAL
 from mlk8s.operations.dry_run import manifests
 from mlk8s.operations.parallel import in_parallel
+from mlk8s.operations.replicas import as_handed_over
 from mlk8s.render.common import INSTANCE, MANAGED_BY, MANAGER, Manifest
 from mlk8s.render.stored import stored_spec
 from mlk8s.spec.base import Spec
@@ -35,7 +36,7 @@ def diff_manifests(cluster: Cluster, wanted: Sequence[Manifest]) -> list[Differe
         metadata = item["metadata"]
         kind = f"{item['apiVersion']}/{item['kind']}"
         live = cluster.find(kind, metadata["name"], metadata.get("namespace"))
-        return difference(live, cluster.apply(item, dry_run=True, force=True))
+        return difference(live, cluster.apply(as_handed_over(live, item), dry_run=True, force=True))
 
     found = dict(in_parallel(look, range(len(wanted))))
     return [item for place in sorted(found) if (item := found[place]) is not None]

@@ -40,6 +40,15 @@ def hand_over(cluster: Cluster, live: Manifest | None, wanted: Manifest) -> None
         _hold(cluster, live, int(replicas), force=True)
 
 
+def as_handed_over(live: Manifest | None, wanted: Manifest) -> Manifest:
+    """Return what a dry run has to apply to see what `hand_over` and an apply would leave."""
+    if live is None or wanted["kind"] != "Deployment" or "replicas" in wanted["spec"]:
+        return wanted
+    if MANAGER not in _owners(live):
+        return wanted
+    return wanted | {"spec": wanted["spec"] | {"replicas": live["spec"]["replicas"]}}
+
+
 def settle(cluster: Cluster, live: Manifest | None, applied: Manifest, minimum: int | None) -> None:
     """Finish what `hand_over` began.
 
