@@ -243,6 +243,22 @@ def test_what_is_behind_a_service_and_an_autoscaler_is_told_once() -> None:
     assert diagnose("Service", "x", facts).id == "scaled-to-zero"
 
 
+def test_a_services_name_means_the_autoscaler_of_its_other_colour_too() -> None:
+    labels = {"app.kubernetes.io/name": "x", "app.kubernetes.io/managed-by": "mlk8s"}
+    deployment, scaler = (first("hpa-no-scrape", kind) for kind in ("Deployment", "HorizontalPodAutoscaler"))
+    for item in (deployment, scaler):
+        item["metadata"] |= {"labels": labels}
+    scaler["metadata"]["name"] = "x-green"
+    empty: dict[str, list[Any]] = {key: [] for key in (
+        "DaemonSet", "CronJob", "Job", "PersistentVolumeClaim", "PodDisruptionBudget", "Service", "Ingress",
+        "HTTPRoute",
+    )}  # fmt: skip
+    _, facts = why("hpa-no-scrape", **empty, Deployment=[deployment], HorizontalPodAutoscaler=[scaler])
+    assert diagnose(None, "x", facts).id == "hpa-no-scrape"
+    scaler["metadata"]["labels"] = {}
+    assert diagnose(None, "x", facts).cause is None
+
+
 @pytest.mark.parametrize(
     ("chain", "told"),
     [

@@ -103,6 +103,7 @@ def diagnose(kind: str | None, name: str, facts: Facts) -> Diagnosis:
     gone = _ending_namespace(facts)
     if kind is None:
         found = [item for one in NAMED if (item := _one(one, name, facts)) is not None]
+        found += _scalers_of(found, facts)
         if not found:
             raise Absent(_near(name, [i["metadata"]["name"] for one in NAMED for i in facts.of(one)]))
         return _first_broken(found, facts, gone)
@@ -157,6 +158,25 @@ def _first_broken(items: Sequence[Object], facts: Facts, gone: Answer | None) ->
         if diagnosis.state == "starting":
             return diagnosis
     return found[0]
+
+
+def _scalers_of(items: Sequence[Object], facts: Facts) -> list[Object]:
+    """Return the autoscalers of a model service's other colour, which have another name than the service."""
+    services = {i["metadata"]["name"] for i in items if i["kind"] == "Deployment" and _service(i)}
+    there = {(item["kind"], item["metadata"]["name"]) for item in items}
+    return [
+        dict(item) | {"kind": kind}
+        for kind in ("HorizontalPodAutoscaler", "ScaledObject")
+        for item in facts.of(kind)
+        if _service(item) in services and (kind, item["metadata"]["name"]) not in there
+    ]
+
+
+def _service(item: Object) -> str | None:
+    """Return the model service that an object of ours belongs to."""
+    labels = item["metadata"].get("labels") or {}
+    name = labels.get("app.kubernetes.io/name")
+    return name if labels.get("app.kubernetes.io/managed-by") == "mlk8s" else None
 
 
 def _one(kind: str, name: str, facts: Facts) -> Object | None:
