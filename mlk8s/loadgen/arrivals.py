@@ -127,19 +127,17 @@ class Arrivals:
         """Position of the last random request that was drawn."""
         self._drawn = np.empty(0)
 
-    def before(self, t: float) -> list[float]:
-        """Return the due seconds before `t` that were not handed out yet."""
+    def before(self, t: float) -> np.ndarray:
+        """Return [requests], the due seconds before `t` that were not handed out yet."""
         if self._recorded is not None:
             end = int(np.searchsorted(self._recorded, t))
-            due = self._mine(self._recorded[self._next : end])
-        elif self._random is not None:
-            due = self._poisson(self._profile.due_until(t))
-        else:
-            end = ceil(self._profile.due_until(t) - 1e-9)
-            due = self._profile.instants(
-                self._mine(np.arange(self._next, max(end, self._next), dtype=np.float64))
-            )
-        return [float(second) for second in due]
+            return self._mine(self._recorded[self._next : end])
+        if self._random is not None:
+            return self._poisson(self._profile.due_until(t))
+        end = ceil(self._profile.due_until(t) - 1e-9)
+        return self._profile.instants(
+            self._mine(np.arange(self._next, max(end, self._next), dtype=np.float64))
+        )
 
     def _poisson(self, until: float) -> np.ndarray:
         assert self._random is not None

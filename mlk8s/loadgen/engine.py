@@ -15,6 +15,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from time import perf_counter_ns, time
 
+import numpy as np
+
 from mlk8s.loadgen.answer import classify
 from mlk8s.loadgen.arrivals import Arrivals, Profile
 from mlk8s.loadgen.bound import Bound
@@ -28,6 +30,11 @@ _SWEEP = 0.05
 """Seconds between two looks for requests whose time is up."""
 _BURST = 32
 """Requests sent in one turn of the loop; after them the answers are looked at."""
+_GATHER = 250_000
+"""Nanoseconds that a request may wait for those due right after it, where they are many: to wake a process
+costs more than to send a request."""
+_MANY = 3
+"""Due within that time they are many, 12,000 requests/s; fewer are each sent when they are due."""
 _MOST_KNOWN = 4096
 """Answers that are remembered byte for byte."""
 
@@ -114,7 +121,7 @@ class Engine:
         while self._next < len(self._due):
             due = self._due[self._next]
             if due > now:
-                self._timer.at(due)
+                self._timer.at(self._wake(due))
                 return
             if self._next == last:
                 self._timer.at(now)  # as soon as the answers that have come are read
@@ -128,6 +135,12 @@ class Engine:
                 self._waiting.append(due)
                 self._connect()
             now = perf_counter_ns()
+
+    def _wake(self, due: int) -> int:
+        """Return when to send the next request, which is due at `due`: never before that."""
+        later = self._next + _MANY - 1
+        many = later < len(self._due) and self._due[later] - due <= _GATHER
+        return due + _GATHER if many else due
 
     def free(self, connection: Connection, now: int) -> None:
         """Give a connection that has its answer the next request, if there is one for it."""
@@ -144,8 +157,6 @@ class Engine:
             connection.send(self._waiting.popleft())
         else:
             self._idle.append(connection)
-        if self._next < len(self._due) and self._due[self._next] <= now:
-            self._pump()
 
     def _connect(self) -> None:
         if len(self._open) + self._opening < self._limit:
@@ -244,8 +255,9 @@ class Engine:
         if not self._end or self._profile.closed_loop:
             return
         new = self._arrivals.before(min(second + 1.0, self._profile.duration))
-        self._offered.update(int(due) for due in new)
-        self._due = self._due[self._next :] + [self._zero + int(due * _SECOND) for due in new]
+        for whole, count in zip(*np.unique(new.astype(np.int64), return_counts=True), strict=True):
+            self._offered[int(whole)] += int(count)
+        self._due = self._due[self._next :] + (self._zero + (new * _SECOND).astype(np.int64)).tolist()
         self._next = 0
         self._pump()
 

@@ -30,6 +30,8 @@ class Timer:
         self._loop = loop
         self._callback = callback
         self._late: asyncio.TimerHandle | None = None
+        self._armed = 0
+        """What the timer is set to; 0: nothing."""
         self._file = -1
         libc = ctypes.CDLL(None, use_errno=True)
         if hasattr(libc, "timerfd_create"):
@@ -41,19 +43,28 @@ class Timer:
             loop.add_reader(self._file, self._expired)
 
     def _expired(self) -> None:
-        with suppress(BlockingIOError):  # set anew since it was found readable
-            os.read(self._file, 8)  # else it stays readable
+        self._armed = 0
+        self._callback()
+        if not self._armed and self._file >= 0:  # a timer that was set anew is not readable any more
+            with suppress(BlockingIOError):
+                os.read(self._file, 8)  # else it stays readable
+
+    def _run(self) -> None:
+        self._armed = 0
         self._callback()
 
     def at(self, moment: int) -> None:
         """Call back at `moment`, at once where that is past; an earlier request is forgotten."""
+        if moment == self._armed:
+            return
+        self._armed = moment
         if self._file >= 0:
             self._times.seconds, self._times.nanoseconds = divmod(max(moment, 1), _NANO)
             self._set(self._file, _ABSOLUTE, self._at, None)
             return
         if self._late is not None:
             self._late.cancel()
-        self._late = self._loop.call_later(max(0, moment - perf_counter_ns()) / _NANO, self._callback)
+        self._late = self._loop.call_later(max(0, moment - perf_counter_ns()) / _NANO, self._run)
 
     def close(self) -> None:
         """Forget what is due."""

@@ -189,7 +189,7 @@ def test_workers_share_random_arrivals(tests: dict[str, Started]) -> None:
     case.wait()
     assert case.process.exit_code == 0, case.process.last_words()
     profile = Profile([{"hold": 3, "rps": 40}])
-    due = Arrivals(profile, seed=7).before(3.0)
+    due = Arrivals(profile, seed=7).before(3.0).tolist()
     offered = {second: load["offered"] for second, load in case.results.load.items()}
     start = min(offered)
     assert [offered[start + k] for k in range(3)] == [sum(int(t) == k for t in due) for k in range(3)]
