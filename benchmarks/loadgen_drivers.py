@@ -257,7 +257,7 @@ def long_run(directory: Path) -> int:
     import numpy as np
     import orjson
 
-    from mlk8s.loadgen.histogram import Histogram, bucket_of
+    from mlk8s.loadgen.histogram import Histogram
     from mlk8s.loadgen.recorder import Recorder
     from mlk8s.spec.load import LoadProfile, Slo
 
@@ -269,10 +269,11 @@ def long_run(directory: Path) -> int:
             for key, count in ((("ok", 200, "1"), rate - 2), (("http_5xx", 503, "1"), 2)):
                 drawn = random.lognormal(math.log(20e6), 0.6, count).astype(int)
                 histogram = Histogram()
-                for bucket, number in Counter(map(bucket_of, drawn.tolist())).items():
-                    histogram[bucket] = number
+                for nanoseconds in drawn.tolist():
+                    histogram.add(nanoseconds)
                 recorder.series[key] = histogram
-            recorder.lag[100] = rate
+            for _ in range(rate):
+                recorder.lag.add(50_000)
             recorder.end_second(users=64, offered=rate, sent=rate, in_flight=0, waiting=0)
             replicas = 1 + second // 200
             sample = {

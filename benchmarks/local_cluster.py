@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -149,8 +150,8 @@ def spread(values: list[float]) -> str:
     return f"{min(values):.2f} to {max(values):.2f} in {len(values)} runs"
 
 
-def report(rows: list[Row], name: str = "local_cluster") -> None:
-    """Print the table and write it as JSON."""
+def report(rows: list[Row], name: str = "local_cluster", versions: Mapping[str, str] | None = None) -> None:
+    """Print the table and write it as JSON, with the `versions` of what was measured."""
     width = max(len(row.what) for row in rows)
     print(f"{'what':{width}}  {'asked':>10}  {'measured':>10}  met")
     for row in rows:
@@ -159,7 +160,9 @@ def report(rows: list[Row], name: str = "local_cluster") -> None:
     RESULTS.mkdir(exist_ok=True)
     now = datetime.now(UTC)
     path = RESULTS / f"{name}-{now:%Y-%m-%d}.json"
-    facts = {"date": now.isoformat(timespec="seconds"), "machine": machine_facts()}
+    facts: dict[str, object] = {"date": now.isoformat(timespec="seconds"), "machine": machine_facts()}
+    if versions:
+        facts["versions"] = dict(versions)
     path.write_text(
         json.dumps(facts | {"rows": [asdict(row) | {"met": row.met} for row in rows]}, indent=1) + "\n"
     )

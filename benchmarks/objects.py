@@ -22,13 +22,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import yaml
-from local_cluster import RESULTS, ROOT, Row, machine_facts, spread
+from local_cluster import ROOT, Row, report, spread
 
 from mlk8s.assess.lint import RULES, lint
 from mlk8s.local.cache import cache_dir
@@ -72,7 +69,7 @@ def main() -> int:
     rows = [rendered_and_linted(arguments.repeat), started(arguments.repeat), scored()]
     if not arguments.offline:
         rows += applied(arguments.cluster, arguments.repeat)
-    report(rows)
+    report(rows, "objects", {"kubectl": kubectl().parent.name, "kube-score": version_of(KUBE_SCORE)})
     return 0
 
 
@@ -247,25 +244,6 @@ def cluster_of(name: str | None) -> Iterator[Path]:
 
 def run(*command: object) -> None:
     subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
-
-
-def report(rows: list[Row]) -> None:
-    """Print the table and write it as JSON."""
-    width = max(len(row.what) for row in rows)
-    print(f"{'what':{width}}  {'asked':>8}  {'measured':>10}  met")
-    for row in rows:
-        asked, measured = f"{row.asked:g} {row.unit}", f"{row.measured:.2f} {row.unit}"
-        print(f"{row.what:{width}}  {asked:>8}  {measured:>10}  {'yes' if row.met else 'NO':3}  {row.note}")
-    now = datetime.now(UTC)
-    versions = {"kubectl": kubectl().parent.name, "kube-score": version_of(KUBE_SCORE)}
-    facts: dict[str, Any] = {"date": now.isoformat(timespec="seconds"), "machine": machine_facts()}
-    facts["versions"] = versions
-    facts["rows"] = [asdict(row) | {"met": row.met} for row in rows]
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"objects-{now:%Y-%m-%d}.json").write_text(json.dumps(facts, indent=1) + "\n")
-    missed = [row.what for row in rows if not row.met]
-    tail = f"; not met: {'; '.join(missed)}" if missed else ""
-    print(f"met {len(rows) - len(missed)} of {len(rows)}{tail}")
 
 
 def version_of(module: str) -> str:

@@ -121,7 +121,7 @@ class Engine:
         while self._next < len(self._due):
             due = self._due[self._next]
             if due > now:
-                self._timer.at(self._wake(due))
+                self._timer.at(self.wake(self._next))
                 return
             if self._next == last:
                 self._timer.at(now)  # as soon as the answers that have come are read
@@ -136,9 +136,10 @@ class Engine:
                 self._connect()
             now = perf_counter_ns()
 
-    def _wake(self, due: int) -> int:
-        """Return when to send the next request, which is due at `due`: never before that."""
-        later = self._next + _MANY - 1
+    def wake(self, place: int) -> int:
+        """Return when to send the request `place` of those whose due times are known: never before it is
+        due."""
+        due, later = self._due[place], place + _MANY - 1
         many = later < len(self._due) and self._due[later] - due <= _GATHER
         return due + _GATHER if many else due
 
@@ -233,7 +234,7 @@ class Engine:
     def _roll(self, second: int) -> None:
         """End the recorder's seconds before `second`; more than one where the loop was held up."""
         while self.recorder.second < second:  # none where a timer is early, or the test not begun
-            done = {key: sum(latencies) for key, latencies in self.recorder.series.items()}
+            done = {key: latencies.count for key, latencies in self.recorder.series.items()}
             if why := self._bound.broken(done):
                 self.stop(why)
             offered = self._offered.pop(self.recorder.second - self._start, 0)
@@ -273,10 +274,12 @@ class Engine:
                 self._connect()
 
     async def _sweep(self) -> None:
-        """End requests whose time is up, and bring the users of a closed loop to their number."""
+        """Count what was recorded, end requests whose time is up, bring a closed loop's users to their
+        number."""
         while True:
             self._staff()
             await asyncio.sleep(_SWEEP)
+            self.recorder.fold()
             late = perf_counter_ns() - self._timeout
             while self._waiting and self._waiting[0] < late:
                 self.recorder.open(("shed", 0, "")).add(perf_counter_ns() - self._waiting.popleft())

@@ -7,11 +7,7 @@ digits. Here a second's requests are added at once, with the middles of the reco
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import orjson
 
 from mlk8s.loadgen.histogram import value_of
 
@@ -46,24 +42,3 @@ def _add(entry: Any, second: int, count: int, latencies: dict[float, int], faile
     if failed:
         entry.num_failures += count
         entry.num_fail_per_sec[second] += count
-
-
-class Tail:
-    """Reads the whole lines that were added to one growing file since the last call."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._place = 0
-
-    def new(self) -> Iterator[dict[str, Any]]:
-        """Yield each line that was completed since; none while there is no file."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._place)
-                data = file.read()
-        except FileNotFoundError:
-            return
-        whole = data[: data.rfind(b"\n") + 1]
-        self._place += len(whole)
-        for line in whole.splitlines():
-            yield orjson.loads(line)

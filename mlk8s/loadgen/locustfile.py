@@ -24,9 +24,10 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from mlk8s.loadgen.arrivals import Profile
-from mlk8s.loadgen.feed import Tail, feed
+from mlk8s.loadgen.feed import feed
 from mlk8s.loadgen.guard import check_target
 from mlk8s.loadgen.settings import Settings
+from mlk8s.loadgen.tail import Tail
 
 READY, BEGIN, ENDED = "mlk8s-ready", "mlk8s-begin", "mlk8s-ended"
 _HEAD_START = 0.5
@@ -125,7 +126,7 @@ class EngineUser(User):  # type: ignore[misc]  # locust has no types
             if meeting.begin.ready():
                 engine.stdin.write(f"{meeting.begin.get()}\n")
                 engine.stdin.flush()
-            _follow(Tail(settings.directory / file), engine)
+            _follow(Tail(lambda: [settings.directory / file]), engine)
         code, words = engine.wait(), engine.stderr.read().strip()
         if code in (0, 128 + signal.SIGTERM):  # over, or stopped in order
             meeting.ended(None)

@@ -49,6 +49,12 @@ class Recorder:
         """Return the histogram of an outcome that this second has not seen yet."""
         return self.series.setdefault(key, Histogram())
 
+    def fold(self) -> None:
+        """Count what was recorded since the last call; many small pauses are none, one a second is."""
+        self.lag.fold()
+        for latencies in self.series.values():
+            latencies.fold()
+
     def end_second(self, **load: Any) -> None:
         """Write the running second, an empty one too, and begin the next.
 
@@ -64,7 +70,7 @@ class Recorder:
         for (outcome, status, version), latencies in self.series.items():
             line = {
                 "t": self.second, "kind": "requests", "name": self._endpoint, "outcome": outcome,
-                "status": status, "version": version, "count": sum(latencies), "hist": latencies.sparse(),
+                "status": status, "version": version, "count": latencies.count, "hist": latencies.sparse(),
             }  # fmt: skip
             lines.append(orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS))
         # A new dict, never a cleared one: who holds a histogram of the old second must not count into it.

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlk8s.assess.compare import Comparison
+    from mlk8s.loadgen.tail import Line
     from mlk8s.report.html import Report
     from mlk8s.report.picture import Picture
-    from mlk8s.report.results import Line, Results
+    from mlk8s.report.results import Results
     from mlk8s.report.summary import Summary
 
 FACTS = "facts.json"
@@ -80,7 +81,7 @@ class Run:
     @cached_property
     def samples(self) -> list[Line]:
         """The cluster's samples, in the order in which they were written."""
-        from mlk8s.report.results import read_lines
+        from mlk8s.loadgen.tail import read_lines
 
         return list(read_lines(self.directory / "cluster.jsonl"))
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlk8s.report.results import Counts, Line, Results, Tail
+from mlk8s.loadgen.tail import Line, Tail
+from mlk8s.report.results import Counts, Results
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Any, TypeVar
-
-import orjson
+from typing import TypeVar
 
 from mlk8s.loadgen.histogram import quantiles
+from mlk8s.loadgen.tail import Line, read_lines
 
-Line = dict[str, Any]
 Key = TypeVar("Key", int, str)
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 
@@ -118,43 +115,6 @@ class Results:
             for line in read_lines(file):
                 results.take(line)
         return results
-
-
-def read_lines(file: Path) -> Iterator[Line]:
-    """Yield the lines of a JSONL file; a last line that was cut off by a kill is left out."""
-    tail = Tail(lambda: [file])
-    yield from tail.new()
-
-
-class Tail:
-    """Reads what was added to growing JSONL files since the last call.
-
-    Args:
-        files: gives the files there are now.
-    """
-
-    def __init__(self, files: Callable[[], list[Path]]) -> None:
-        self._files = files
-        self._places: dict[Path, int] = {}
-
-    def new(self) -> Iterator[Line]:
-        """Yield the lines that were completed since the last call."""
-        for path in self._files():
-            try:
-                with path.open("rb") as file:
-                    file.seek(self._places.get(path, 0))
-                    data = file.read()
-            except FileNotFoundError:
-                continue
-            whole = data[: data.rfind(b"\n") + 1]
-            self._places[path] = self._places.get(path, 0) + len(whole)
-            for text in whole.splitlines():
-                try:
-                    line = orjson.loads(text)
-                except orjson.JSONDecodeError:
-                    continue  # the disk was full in the middle of a line; the next one is whole again
-                if isinstance(line, dict):
-                    yield line
 
 
 def _add(total: dict[Key, int], other: dict[Key, int]) -> None:

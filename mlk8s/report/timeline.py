@@ -11,7 +11,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlk8s.report.results import Line, Results
+from mlk8s.loadgen.tail import Line
+from mlk8s.report.results import Results
 
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "t": (pa.int32(), "seconds since the start"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,7 +31,18 @@ def test_buckets_are_in_the_order_of_latencies(one: int, other: int) -> None:
 def test_what_is_added_is_in_its_bucket(nanoseconds: int) -> None:
     histogram = Histogram()
     histogram.add(nanoseconds)
-    assert histogram.sparse() == {bucket_of(nanoseconds): 1}
+    histogram.fold()
+    histogram.add(nanoseconds)
+    assert histogram.count == 2
+    assert histogram.sparse() == {bucket_of(nanoseconds): 2}
+
+
+@given(st.lists(NANOSECONDS))
+def test_many_at_once_are_counted_as_one_by_one(many: list[int]) -> None:
+    histogram = Histogram()
+    for nanoseconds in many:
+        histogram.add(nanoseconds)
+    assert histogram.sparse() == dict(Counter(map(bucket_of, many)))
 
 
 def test_the_buckets_touch() -> None:
