@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -50,6 +51,7 @@ def main() -> int:
     if not word:  # whoever was to say when to begin is gone
         return 128 + signal.SIGTERM
     engine = make(settings, name, (int(index), int(count)), int(word))
+    gc.freeze()  # what is there now stays: looking through it for garbage would be a pause of milliseconds
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(engine))
 

@@ -95,6 +95,9 @@ class Profile:
         """Return the seconds at which the integral of the rate reaches `positions`, which ascend, below
         `total`."""
         places = np.searchsorted(self._befores, positions, side="right") - 1
+        if len(places) and places[0] == places[-1]:
+            segment = self.segments[places[0]]
+            return segment.begin + segment.instants(positions - segment.before)
         times = np.empty_like(positions)
         for place in np.unique(places):
             segment = self.segments[place]

@@ -28,13 +28,16 @@ from mlk8s.loadgen.timer import Timer
 _SECOND = 1_000_000_000
 _SWEEP = 0.05
 """Seconds between two looks for requests whose time is up."""
+_AHEAD = 0.15
+"""Seconds ahead of which due times are known: those of a whole second at once would be a pause."""
+_BUSY, _NAP = 10_000, 0.025
+"""Records a second from which on due times are learnt, and records counted, every _NAP seconds."""
 _BURST = 32
 """Requests sent in one turn of the loop; after them the answers are looked at."""
-_GATHER = 250_000
-"""Nanoseconds that a request may wait for those due right after it, where they are many: to wake a process
-costs more than to send a request."""
-_MANY = 3
-"""Due within that time they are many, 12,000 requests/s; fewer are each sent when they are due."""
+_MANY, _GATHER, _TOGETHER = 5, 400_000, 8
+"""Where _MANY requests are due within _GATHER nanoseconds (10,000 requests/s), up to _TOGETHER of them leave
+at once when the last is due, the first no later than _GATHER: to wake a process costs more than to send a
+request. Fewer are each sent when they are due."""
 _MOST_KNOWN = 4096
 """Answers that are remembered byte for byte."""
 
@@ -94,12 +97,12 @@ class Engine:
         self._zero = perf_counter_ns() + int((self._start - time()) * _SECOND)
         self._end = self._zero + int(self._profile.duration * _SECOND)
         self._timer = Timer(self._loop, self._pump)
-        self._refill(0)
-        sweep = asyncio.create_task(self._sweep())
+        tasks = [asyncio.create_task(self._sweep()), asyncio.create_task(self._keep())]
         try:
             await self._seconds()
         finally:
-            sweep.cancel()
+            for task in tasks:
+                task.cancel()
             self._timer.close()
             self._roll(int(time()) + 1)  # what is in flight now was cut off: it is told, and is no failure
             for connection in list(self._open):
@@ -116,32 +119,31 @@ class Engine:
 
     def _pump(self) -> None:
         """Send what is due, and set the timer to what is due next."""
+        dues, place, idle = self._due, self._next, self._idle
+        last = min(place + _BURST, len(dues))
+        late = self.recorder.lag.add
         now = perf_counter_ns()
-        last = self._next + _BURST
-        while self._next < len(self._due):
-            due = self._due[self._next]
-            if due > now:
-                self._timer.at(self.wake(self._next))
-                return
-            if self._next == last:
-                self._timer.at(now)  # as soon as the answers that have come are read
-                return
-            self._next += 1
-            self.recorder.lag.add(now - due)
-            if self._idle:
+        while place < last and (due := dues[place]) <= now:
+            place += 1
+            late(now - due)
+            if idle:
                 self._sent += 1
-                self._idle.pop().send(due)
+                idle.pop().send(due)
             else:
                 self._waiting.append(due)
                 self._connect()
             now = perf_counter_ns()
+        self._next = place
+        if place < len(dues):  # past a burst as soon as the answers that have come are read
+            self._timer.at(self.wake(place) if dues[place] > now else now)
 
     def wake(self, place: int) -> int:
         """Return when to send the request `place` of those whose due times are known: never before it is
         due."""
-        due, later = self._due[place], place + _MANY - 1
-        many = later < len(self._due) and self._due[later] - due <= _GATHER
-        return due + _GATHER if many else due
+        due, many, last = self._due[place], place + _MANY - 1, place + _TOGETHER - 1
+        if many >= len(self._due) or self._due[many] > due + _GATHER:
+            return due
+        return min(due + _GATHER, self._due[last]) if last < len(self._due) else due + _GATHER
 
     def free(self, connection: Connection, now: int) -> None:
         """Give a connection that has its answer the next request, if there is one for it."""
@@ -223,7 +225,7 @@ class Engine:
             now = time()
             await asyncio.sleep(int(now) + 1.001 - now)
             second = int(time())
-            self._refill(second - self._start + 1)
+            self._refill()
             self._roll(second)
             if not self._alive():
                 return
@@ -251,13 +253,14 @@ class Engine:
     def _busy(self) -> int:
         return len(self._open) - len(self._idle)
 
-    def _refill(self, second: int) -> None:
-        """Learn the due times of the seconds up to and with the next one."""
+    def _refill(self) -> None:
+        """Learn the due times of what comes next."""
         if not self._end or self._profile.closed_loop:
             return
-        new = self._arrivals.before(min(second + 1.0, self._profile.duration))
-        for whole, count in zip(*np.unique(new.astype(np.int64), return_counts=True), strict=True):
-            self._offered[int(whole)] += int(count)
+        ahead = (perf_counter_ns() - self._zero) / _SECOND + _AHEAD
+        new = self._arrivals.before(min(ahead, self._profile.duration))
+        whole, counts = np.unique(new.astype(np.int64), return_counts=True)
+        self._offered.update(dict(zip(whole.tolist(), counts.tolist(), strict=True)))
         self._due = self._due[self._next :] + (self._zero + (new * _SECOND).astype(np.int64)).tolist()
         self._next = 0
         self._pump()
@@ -273,13 +276,19 @@ class Engine:
             for _ in range(self._users() - len(self._open) - self._opening):
                 self._connect()
 
+    async def _keep(self) -> None:
+        """Learn what is due next and count what was recorded: often where there is much of it."""
+        nap = _SWEEP
+        while True:
+            self._refill()
+            nap = _NAP if self.recorder.fold() > _BUSY * nap else _SWEEP
+            await asyncio.sleep(nap)
+
     async def _sweep(self) -> None:
-        """Count what was recorded, end requests whose time is up, bring a closed loop's users to their
-        number."""
+        """End requests whose time is up, and bring the users of a closed loop to their number."""
         while True:
             self._staff()
             await asyncio.sleep(_SWEEP)
-            self.recorder.fold()
             late = perf_counter_ns() - self._timeout
             while self._waiting and self._waiting[0] < late:
                 self.recorder.open(("shed", 0, "")).add(perf_counter_ns() - self._waiting.popleft())

@@ -52,14 +52,17 @@ class Histogram:
         self.add: Callable[[int], None] = self._new.append
         """Count a latency in nanoseconds."""
 
-    def fold(self) -> None:
-        """Put what was added since the last call into its buckets: `bucket_of`, for many at once."""
-        if not self._new:
-            return
-        units = np.clip(np.array(self._new, dtype=np.int64), 0, _HIGHEST_NS) >> UNIT_BITS
+    def fold(self) -> int:
+        """Put what was added since the last call into its buckets, and return how many; `bucket_of` for all
+        at once."""
+        count = len(self._new)
+        if not count:
+            return 0
+        units = np.minimum(np.array(self._new, dtype=np.int64), _HIGHEST_NS) >> UNIT_BITS
         self._new.clear()  # not a new list: `add` belongs to this one
         shift = np.maximum(np.frexp(units)[1] - 1 - _CUT_BITS, 0)  # frexp gives the bit length, exactly
         self._counts += np.bincount((shift << _CUT_BITS) + (units >> shift), minlength=BUCKETS)
+        return count
 
     @property
     def count(self) -> int:

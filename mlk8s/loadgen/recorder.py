@@ -49,11 +49,10 @@ class Recorder:
         """Return the histogram of an outcome that this second has not seen yet."""
         return self.series.setdefault(key, Histogram())
 
-    def fold(self) -> None:
-        """Count what was recorded since the last call; many small pauses are none, one a second is."""
-        self.lag.fold()
-        for latencies in self.series.values():
-            latencies.fold()
+    def fold(self) -> int:
+        """Count what was recorded since the last call, and return how many; one pause a second would be
+        felt, many small ones are not."""
+        return self.lag.fold() + sum(latencies.fold() for latencies in self.series.values())
 
     def end_second(self, **load: Any) -> None:
         """Write the running second, an empty one too, and begin the next.
