@@ -9,6 +9,7 @@ logarithm.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from math import ceil
 
 import numpy as np
@@ -89,17 +90,31 @@ def value_of(bucket: int) -> float:
     return (lower + upper) / 2
 
 
+VALUES = np.array([value_of(bucket) for bucket in range(BUCKETS)])
+"""[BUCKETS], the middle of every bucket, in seconds."""
+
+
+def merged(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    """Return the sum of histograms {bucket: count}."""
+    several = list(histograms)
+    buckets = np.fromiter(chain.from_iterable(several), dtype=np.int64)
+    counts = np.fromiter(chain.from_iterable(each.values() for each in several), dtype=np.int64)
+    total = np.zeros(BUCKETS, dtype=np.int64)
+    np.add.at(total, buckets, counts)
+    filled = np.flatnonzero(total)
+    return dict(zip(filled.tolist(), total[filled].tolist(), strict=True))
+
+
 def quantiles(histogram: Mapping[int, int], shares: Iterable[float]) -> list[float | None]:
     """Return the nearest-rank quantiles in seconds for shares in 0..1; None for an empty histogram."""
     wanted = list(shares)
-    count = sum(histogram.values())
-    if not count:
+    buckets = np.fromiter(histogram, dtype=np.int64, count=len(histogram))
+    counts = np.fromiter(histogram.values(), dtype=np.int64, count=len(histogram))
+    order = np.argsort(buckets)
+    seen = np.cumsum(counts[order])
+    if not len(seen) or not seen[-1]:
         return [None] * len(wanted)
-    found: dict[float, float] = {}
-    pending = sorted(set(wanted))
-    seen = 0
-    for bucket in sorted(histogram):
-        seen += histogram[bucket]
-        while pending and seen >= max(1, ceil(pending[0] * count - 1e-9)):
-            found[pending.pop(0)] = value_of(bucket)
-    return [found[share] for share in wanted]
+    count = int(seen[-1])
+    ranks = [max(1, ceil(share * count - 1e-9)) for share in wanted]
+    found: list[float | None] = VALUES[buckets[order[np.searchsorted(seen, ranks)]]].tolist()
+    return found

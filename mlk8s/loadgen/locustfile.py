@@ -26,7 +26,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from mlk8s.loadgen.arrivals import Profile
 from mlk8s.loadgen.feed import feed
 from mlk8s.loadgen.guard import check_target
-from mlk8s.loadgen.settings import Settings
+from mlk8s.loadgen.settings import ENGINE_ENVIRONMENT, Settings
 from mlk8s.loadgen.tail import Tail
 
 READY, BEGIN, ENDED = "mlk8s-ready", "mlk8s-begin", "mlk8s-ended"
@@ -116,8 +116,9 @@ class EngineUser(User):  # type: ignore[misc]  # locust has no types
         index = max(0, getattr(self.environment.runner, "worker_index", 0))
         command = [sys.executable, "-m", "mlk8s.loadgen", "--share", f"{index}/{settings.workers}"]
         meeting.engine = engine = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=os.environ | ENGINE_ENVIRONMENT,
+        )  # fmt: skip
         file = engine.stdout.readline().strip()  # it says where its results go when it is ready
         if file:
             meeting.ready()

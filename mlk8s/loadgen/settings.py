@@ -14,6 +14,8 @@ from mlk8s.errors import UsageError
 VARIABLE = "MLK8S_LOADTEST"
 """Environment variable with the path of the settings file."""
 FILE = "loadgen.json"
+ENGINE_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+"""For the engine's process: it multiplies no matrices, and numpy's threads for that cost CPU at its start."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlk8s.loadgen.histogram import value_of
+from mlk8s.loadgen.histogram import VALUES
 from mlk8s.report.results import Results
 
 _A_DECADE = 12
@@ -37,14 +37,14 @@ def heat(results: Results) -> Heat | None:
     }
     if not seen:
         return None
-    buckets = [bucket for histogram in seen.values() for bucket in histogram]
-    lowest, highest = value_of(max(1, min(buckets))), value_of(max(1, max(buckets)))
-    first = np.floor(np.log10(lowest) * _A_DECADE)
-    rows = int(np.floor(np.log10(highest) * _A_DECADE) - first) + 1
+    lowest, highest = min(map(min, seen.values())), max(map(max, seen.values()))
+    decades = np.floor(np.log10(np.maximum(VALUES, VALUES[1])) * _A_DECADE)
+    first = decades[lowest]
+    rows = int(decades[highest] - first) + 1
+    row_of = np.clip(decades - first, 0, rows - 1).astype(np.int64)
     shares = np.full((rows, max(seen) + 1), np.nan)
     for second, histogram in seen.items():
-        values = np.log10([value_of(max(1, bucket)) for bucket in histogram])
-        places = np.clip(np.floor(values * _A_DECADE) - first, 0, rows - 1).astype(int)
+        places = row_of[np.fromiter(histogram, dtype=np.int64)]
         counts = np.fromiter(histogram.values(), dtype=np.float64)
         column = np.bincount(places, weights=counts, minlength=rows)
         column[column == 0] = np.nan

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import TypeVar
 
-from mlk8s.loadgen.histogram import quantiles
+from mlk8s.loadgen.histogram import merged, quantiles
 from mlk8s.loadgen.tail import Line, read_lines
 
 Key = TypeVar("Key", int, str)
@@ -53,7 +54,17 @@ class Counts:
         if line["version"]:
             _add(self.versions, {line["version"]: count})
         if outcome == "ok":
-            _add(self.histogram, {int(bucket): number for bucket, number in line["hist"].items()})
+            _add(self.histogram, _numbered(line["hist"]))
+
+
+def together(several: Iterable[Counts]) -> Counts:
+    """Return the requests of several times as those of one."""
+    found = list(several)
+    total = Counts(histogram=merged(counts.histogram for counts in found))
+    for counts in found:
+        _add(total.outcomes, counts.outcomes)
+        _add(total.versions, counts.versions)
+    return total
 
 
 @dataclass
@@ -73,7 +84,7 @@ class Results:
             names = ("users", "sent", "in_flight", "waiting")
             self.load[second] = {name: known.get(name, 0) + line[name] for name in names}
             self.load[second]["lag"] = lag = dict(known.get("lag", {}))
-            _add(lag, {int(bucket): count for bucket, count in line["lag"].items()})
+            _add(lag, _numbered(line["lag"]))
             rates = [rate for rate in (known.get("offered"), line["offered"]) if rate is not None]
             self.load[second]["offered"] = sum(rates) if rates else None
         else:
@@ -81,11 +92,7 @@ class Results:
 
     def between(self, begin: float, end: float) -> Counts:
         """Return the requests that ended in [begin, end), in seconds since the epoch."""
-        total = Counts()
-        for second, counts in self.requests.items():
-            if begin <= second < end:
-                total.add(counts)
-        return total
+        return together(counts for second, counts in self.requests.items() if begin <= second < end)
 
     def during(self, begin: float, end: float = inf) -> Results:
         """Return the results of [begin, end), in seconds since the first second of load."""
@@ -97,9 +104,7 @@ class Results:
 
     def lag(self) -> dict[str, float | None]:
         """Return percentiles of how late requests were sent or queued, in seconds."""
-        total: dict[int, int] = {}
-        for load in self.load.values():
-            _add(total, load["lag"])
+        total = merged(load["lag"] for load in self.load.values())
         return dict(zip(PERCENTILES, quantiles(total, PERCENTILES.values()), strict=True))
 
     def blocks(self, length: int) -> list[Counts]:
@@ -117,6 +122,13 @@ class Results:
         return results
 
 
+def _numbered(histogram: dict[str, int]) -> dict[int, int]:
+    return dict(zip(map(int, histogram), histogram.values(), strict=True))
+
+
 def _add(total: dict[Key, int], other: dict[Key, int]) -> None:
+    if not total:
+        total.update(other)
+        return
     for name, count in other.items():
         total[name] = total.get(name, 0) + count

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlk8s.assess.scaling.turns import reversals
-from mlk8s.report.results import PERCENTILES, Counts, Results
+from mlk8s.assess.turns import reversals
+from mlk8s.report.results import PERCENTILES, Counts, Results, together
 from mlk8s.spec.load import LoadProfile, Slo
 
 
@@ -110,9 +110,7 @@ def summarize(results: Results, profile: LoadProfile, timeline: pa.Table, slo: S
     """
     start = min(results.load, default=0)
     judged = results.during(profile.warmup)
-    total = Counts()
-    for counts in judged.requests.values():
-        total.add(counts)
+    total = together(judged.requests.values())
     sent = sum(int(load["sent"]) for load in judged.load.values())
     stages = _stages(judged, profile, start)
     last = results.load[max(results.load)] if results.load else {}

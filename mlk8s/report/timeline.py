@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlk8s.loadgen.tail import Line
 from mlk8s.report.results import Results
@@ -116,6 +115,8 @@ def start_of(table: pa.Table) -> str:
 
 def save(table: pa.Table, directory: Path) -> tuple[Path, Path]:
     """Write timeline.parquet and timeline.json, and return both paths."""
+    import pyarrow.parquet as pq
+
     parquet, json = directory / "timeline.parquet", directory / "timeline.json"
     pq.write_table(table, parquet, compression="zstd")
     body = {

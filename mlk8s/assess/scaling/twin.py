@@ -8,7 +8,7 @@ from math import floor
 
 from mlk8s.assess.scaling.controller import TOLERANCE, Controller, Seen, wanted
 from mlk8s.assess.scaling.service import ServiceModel
-from mlk8s.assess.scaling.turns import reversals
+from mlk8s.assess.turns import reversals
 from mlk8s.errors import UsageError
 from mlk8s.loadgen.arrivals import Profile
 from mlk8s.render.scaling import behavior
