@@ -21,7 +21,7 @@ from typing import Any
 from local_cluster import ROOT
 
 from mlk8s.loadgen.histogram import quantiles
-from mlk8s.loadgen.settings import VARIABLE, Settings
+from mlk8s.loadgen.settings import ENGINE_ENVIRONMENT, VARIABLE, Settings
 from mlk8s.local.cache import cache_dir
 from mlk8s.local.gotool import find_go, go_environment
 
@@ -41,6 +41,8 @@ class Sent:
     seconds: float
     p99: float = math.nan
     lag: float | None = None
+    busiest: int = 0
+    """Requests sent in the second in which they were most."""
 
     @property
     def rate(self) -> float:
@@ -81,8 +83,22 @@ class Engine:
     def __init__(self, at: Server) -> None:
         self._at = at
 
-    def open(self, rate: float, seconds: float, connections: int) -> Sent:
-        return self._run([{"hold": seconds, "rps": rate}], seconds, connections, 1)
+    def open(self, rate: float, seconds: float, connections: int, workers: int = 1) -> Sent:
+        return self._run([{"hold": seconds, "rps": rate}], seconds, connections, workers)
+
+    def highest(self, connections: int) -> float:
+        """The highest rate of an open loop, requests/s, at which it does not fall behind more and more.
+
+        The first rate is what it sends in a second of far too many; lower ones follow until 99 % of three
+        seconds' requests are sent within 10 ms, which a lag that grows is soon above.
+        """
+        most = self.open(150_000.0, 2, connections).busiest
+        for share in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5):
+            self._at.arrivals()
+            sent = self.open(share * most, 3, connections)
+            if sent.lag is not None and sent.lag <= 0.010:
+                return sent.rate
+        raise SystemExit("no rate is sustained: not a measurement")
 
     def closed(self, users: int, seconds: float, workers: int = 1) -> Sent:
         return self._run([{"hold": seconds, "users": users}], seconds, users, workers)
@@ -95,7 +111,7 @@ class Engine:
                 url=self._at.url, path=PATH, name="infer", body="body.json", stages=stages, timeout=10.0,
                 connections=connections, allowed=[], parent=0, directory=directory, workers=workers,
             )  # fmt: skip
-            environment = os.environ | {VARIABLE: str(settings.write())}
+            environment = os.environ | ENGINE_ENVIRONMENT | {VARIABLE: str(settings.write())}
             started = [
                 subprocess.Popen(
                     [sys.executable, "-m", "mlk8s.loadgen", "--share", f"{index}/{workers}"],
@@ -119,19 +135,22 @@ class Engine:
 def _results(directory: Path, cpu: float, seconds: float) -> Sent:
     latency: Counter[int] = Counter()
     lag: Counter[int] = Counter()
+    each_second: Counter[int] = Counter()
     count = failed = 0
     for file in directory.glob("requests-*.jsonl"):
         for text in file.read_text().splitlines():
             line = json.loads(text)
             if line["kind"] == "load":
                 lag.update({int(bucket): number for bucket, number in line["lag"].items()})
+                each_second[line["t"]] += line["sent"]
                 continue
             count += line["count"]
             failed += line["count"] * (line["outcome"] != "ok")
             latency.update({int(bucket): number for bucket, number in line["hist"].items()})
     if failed or not count:
         raise SystemExit(f"{failed} of {count} requests failed: not a measurement")
-    return Sent(count, cpu, seconds, quantiles(latency, [0.99])[0] or math.nan, quantiles(lag, [0.99])[0])
+    p99, late = quantiles(latency, [0.99])[0], quantiles(lag, [0.99])[0]
+    return Sent(count, cpu, seconds, p99 or math.nan, late, max(each_second.values()))
 
 
 def locust(at: Server, *, users: int, seconds: float, rate: float = 0.0) -> Sent:
@@ -252,8 +271,8 @@ def _cpu_of(pid: int) -> float:
     return (int(values[11]) + int(values[12])) / _TICKS
 
 
-def long_run(directory: Path) -> int:
-    """Write the directory of a run of an hour with ten million requests, by the recorder itself."""
+def long_run(directory: Path, rate: int) -> int:
+    """Write the directory of a run of an hour at `rate` requests/s, by the recorder itself."""
     import numpy as np
     import orjson
 
@@ -262,7 +281,7 @@ def long_run(directory: Path) -> int:
     from mlk8s.spec.load import LoadProfile, Slo
 
     random = np.random.default_rng(5)
-    rate, length, start = 2_778, 3_600, 1_795_000_000
+    length, start = 3_600, 1_795_000_000
     recorder = Recorder(directory / "requests-host-1.jsonl", "m infer", start)
     with (directory / "cluster.jsonl").open("w") as cluster:
         for second in range(length):

@@ -150,25 +150,34 @@ def spread(values: list[float]) -> str:
     return f"{min(values):.2f} to {max(values):.2f} in {len(values)} runs"
 
 
-def report(rows: list[Row], name: str = "local_cluster", versions: Mapping[str, str] | None = None) -> None:
-    """Print the table and write it as JSON, with the `versions` of what was measured."""
+def report(
+    rows: list[Row], name: str | None = "local_cluster", versions: Mapping[str, str] | None = None
+) -> None:
+    """Print the table and write it as JSON, with the `versions` of what was measured; without a name only
+    print it."""
     width = max(len(row.what) for row in rows)
     print(f"{'what':{width}}  {'asked':>10}  {'measured':>10}  met")
     for row in rows:
         asked, measured = f"{row.asked:g} {row.unit}", f"{row.measured:.2f} {row.unit}"
         print(f"{row.what:{width}}  {asked:>10}  {measured:>10}  {'yes' if row.met else 'NO':3}  {row.note}")
-    RESULTS.mkdir(exist_ok=True)
-    now = datetime.now(UTC)
-    path = RESULTS / f"{name}-{now:%Y-%m-%d}.json"
-    facts: dict[str, object] = {"date": now.isoformat(timespec="seconds"), "machine": machine_facts()}
-    if versions:
-        facts["versions"] = dict(versions)
-    path.write_text(
-        json.dumps(facts | {"rows": [asdict(row) | {"met": row.met} for row in rows]}, indent=1) + "\n"
-    )
+    if name is not None:
+        now = datetime.now(UTC)
+        facts: dict[str, object] = {"date": now.isoformat(timespec="seconds"), "machine": machine_facts()}
+        if versions:
+            facts["versions"] = dict(versions)
+        facts["rows"] = [asdict(row) | {"met": row.met} for row in rows]
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}-{now:%Y-%m-%d}.json").write_text(json.dumps(facts, indent=1) + "\n")
     missed = [row.what for row in rows if not row.met]
     tail = f"; not met: {'; '.join(missed)}" if missed else ""
     print(f"met {len(rows) - len(missed)} of {len(rows)}{tail}")
+
+
+def module_version(folder: str, module: str) -> str:
+    """Return the version of a Go module that `benchmarks/go/<folder>` pins."""
+    text = (ROOT / "benchmarks" / "go" / folder / "go.mod").read_text()
+    found = re.search(rf"{re.escape(module)} (v\S+)", text)
+    return found[1] if found else "unknown"
 
 
 def machine_facts() -> dict[str, object]:

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from local_cluster import ROOT, Row, report, spread
+from local_cluster import ROOT, Row, module_version, report, spread
 
 from mlk8s.assess.lint import RULES, lint
 from mlk8s.local.cache import cache_dir
@@ -69,7 +69,11 @@ def main() -> int:
     rows = [rendered_and_linted(arguments.repeat), started(arguments.repeat), scored()]
     if not arguments.offline:
         rows += applied(arguments.cluster, arguments.repeat)
-    report(rows, "objects", {"kubectl": kubectl().parent.name, "kube-score": version_of(KUBE_SCORE)})
+    report(
+        rows,
+        "objects",
+        {"kubectl": kubectl().parent.name, "kube-score": module_version("kube-score", KUBE_SCORE)},
+    )
     return 0
 
 
@@ -244,11 +248,6 @@ def cluster_of(name: str | None) -> Iterator[Path]:
 
 def run(*command: object) -> None:
     subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
-
-
-def version_of(module: str) -> str:
-    found = re.search(rf"{re.escape(module)} (v\S+)", (MODULE / "go.mod").read_text())
-    return found[1] if found else "unknown"
 
 
 if __name__ == "__main__":

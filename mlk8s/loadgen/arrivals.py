@@ -97,7 +97,8 @@ class Profile:
         places = np.searchsorted(self._befores, positions, side="right") - 1
         if len(places) and places[0] == places[-1]:
             segment = self.segments[places[0]]
-            return segment.begin + segment.instants(positions - segment.before)
+            all_of_one: np.ndarray = segment.begin + segment.instants(positions - segment.before)
+            return all_of_one
         times = np.empty_like(positions)
         for place in np.unique(places):
             segment = self.segments[place]

@@ -30,8 +30,8 @@ _SWEEP = 0.05
 """Seconds between two looks for requests whose time is up."""
 _AHEAD = 0.15
 """Seconds ahead of which due times are known: those of a whole second at once would be a pause."""
-_BUSY, _NAP = 10_000, 0.025
-"""Records a second from which on due times are learnt, and records counted, every _NAP seconds."""
+_BUSY, _NAP = 10_000, 0.01
+"""Records a second from which on due times are learnt, or records counted, every _NAP seconds."""
 _BURST = 32
 """Requests sent in one turn of the loop; after them the answers are looked at."""
 _MANY, _GATHER, _TOGETHER = 5, 400_000, 8
@@ -263,7 +263,8 @@ class Engine:
         self._offered.update(dict(zip(whole.tolist(), counts.tolist(), strict=True)))
         self._due = self._due[self._next :] + (self._zero + (new * _SECOND).astype(np.int64)).tolist()
         self._next = 0
-        self._pump()
+        if self._due:
+            self._timer.at(self.wake(0))
 
     def _users(self) -> int:
         first, step = self._share
@@ -277,11 +278,12 @@ class Engine:
                 self._connect()
 
     async def _keep(self) -> None:
-        """Learn what is due next and count what was recorded: often where there is much of it."""
-        nap = _SWEEP
+        """Learn what is due next and count what was recorded, in turns: often where there is much of it."""
+        nap = _SWEEP / 2
         while True:
             self._refill()
-            nap = _NAP if self.recorder.fold() > _BUSY * nap else _SWEEP
+            await asyncio.sleep(nap)
+            nap = _NAP if self.recorder.fold() > _BUSY * 2 * nap else _SWEEP / 2
             await asyncio.sleep(nap)
 
     async def _sweep(self) -> None:
