@@ -261,7 +261,8 @@ def report_rows(rounds: int) -> list[Row]:
         seconds = [each[0] for each in took]
         mebibytes, size = max(each[1] for each in took), took[0][2]
         if rate < 5_000:
-            note = f"{count:,} requests; {spread(seconds)}"
+            spent = statistics.median(each[3] for each in took)
+            note = f"{count:,} requests; {spread(seconds)}; CPU {spent:.2f} s"
             rows += [
                 Row("report of a run of ten million requests", 3.0, statistics.median(seconds), "s", note),
                 Row("the same, most memory", 300.0, mebibytes, "MiB"),

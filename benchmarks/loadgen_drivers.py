@@ -92,7 +92,7 @@ class Engine:
         """The highest rate of an open loop, requests/s, at which it does not fall behind more and more.
 
         The first rate is what it sends in a second of far too many; lower ones follow until 90 % of three
-        seconds' requests are sent within 10 ms: a lag that grows is soon above, one pause of the machine is not.
+        seconds' requests are sent within 10 ms; a lag that grows is soon above, one pause of the machine not.
         """
         most = self.open(150_000.0, 2, connections).busiest
         for share in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4):
@@ -318,8 +318,8 @@ def long_run(directory: Path, rate: int) -> int:
     return rate * length
 
 
-def report_cost(directory: Path) -> tuple[float, float, int]:
-    """Return the seconds, MiB of memory and bytes of the report of a run, made by a process of its own."""
+def report_cost(directory: Path) -> tuple[float, float, int, float]:
+    """Return seconds, MiB of memory, bytes and CPU seconds of a report, made by a process of its own."""
     code = "import sys; from mlk8s.operations.run import Run; print(Run.open(sys.argv[1]).report())"
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -333,4 +333,5 @@ def report_cost(directory: Path) -> tuple[float, float, int]:
     if process.returncode:
         raise SystemExit("the report failed")
     # ru_maxrss is in KiB on Linux.
-    return time.perf_counter() - began, usage.ru_maxrss / 1024, Path(path).stat().st_size
+    seconds, spent = time.perf_counter() - began, usage.ru_utime + usage.ru_stime
+    return seconds, usage.ru_maxrss / 1024, Path(path).stat().st_size, spent
