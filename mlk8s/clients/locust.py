@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
-from math import ceil
-from pathlib import Path
 
-import mlk8s
 from mlk8s.errors import LoadTestError
+from mlk8s.loadgen.command import last_words, locust_command, locust_environment
 from mlk8s.loadgen.guard import check_target
-from mlk8s.loadgen.settings import VARIABLE, Settings
+from mlk8s.loadgen.settings import Settings
 
 LOG = "locust.log"
-_OURS = "/mlk8s.loadgen"
-"""Marks our own lines in Locust's log: its tables at the end say nothing of what went wrong."""
 
 
 class LocustProcess:
@@ -31,6 +27,11 @@ class LocustProcess:
         LoadTestError: when Locust is not installed or cannot be started.
     """
 
+    late = 0.1
+    """Seconds after which what was recorded in a second is in its file."""
+    lost: Mapping[int, str] = {}
+    """Workers that ended before the others: of processes of one machine, the results alone tell."""
+
     def __init__(self, settings: Settings) -> None:
         check_target(settings.url, settings.allowed)
         if find_spec("locust") is None:
@@ -39,23 +40,13 @@ class LocustProcess:
             )
         self._directory = settings.directory
         self._wait = settings.timeout
-        package = Path(mlk8s.__path__[0]).resolve()
-        command = [
-            sys.executable, "-m", "locust", "--headless", "--only-summary", "--loglevel", "INFO",
-            "--locustfile", str(package / "loadgen" / "locustfile.py"),
-            "--stop-timeout", f"{ceil(settings.timeout) + 1}s",
-            # Failed requests are results, not a failure of Locust: its exit code shall tell only that.
-            "--exit-code-on-error", "0",
-            *(["--processes", str(settings.workers)] if settings.workers > 1 else []),
-        ]  # fmt: skip
-        # Locust reads options from LOCUST_* variables; a forgotten one must not change the test.
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-        paths = [str(package.parent), *filter(None, [kept.get("PYTHONPATH")])]
-        kept |= {VARIABLE: str(settings.write().resolve()), "PYTHONPATH": os.pathsep.join(paths)}
+        more = ["--processes", str(settings.workers)] if settings.workers > 1 else []
+        command, environment = locust_command(settings, *more), locust_environment(settings.write())
         try:
             with (self._directory / LOG).open("ab") as log:
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=kept, cwd=self._directory,
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                    cwd=self._directory,
                     start_new_session=True,  # Ctrl-C reaches only us, and we stop Locust in order
                 )  # fmt: skip
         except OSError as error:
@@ -86,11 +77,19 @@ class LocustProcess:
             except subprocess.TimeoutExpired:
                 continue
 
+    def death(self) -> str | None:
+        """Return why it did not run to its end, or None."""
+        code = self.exit_code or 0
+        if code == 0:
+            return None
+        how = f"Locust was ended by signal {-code}" if code < 0 else f"Locust ended with exit code {code}"
+        words = self.last_words()
+        return f"{how}:\n{words}" if words else how
+
     def last_words(self, lines: int = 8) -> str:
         """Return what the load generator said last, else the end of Locust's log, for a message."""
         try:
             text = (self._directory / LOG).read_text(errors="replace")
         except OSError:
             return ""
-        said = [line.partition(_OURS)[2].lstrip(": ") for line in text.splitlines() if _OURS in line]
-        return "\n".join((said or text.rstrip().splitlines())[-lines:])
+        return last_words(text, lines)

@@ -2,8 +2,9 @@
 
 Settings come from the file that MLK8S_LOADTEST names, results go into its directory. It prints the name of
 its results file when it is ready, and begins at the second since the epoch that it then reads from standard
-input. Exit code 0: the profile was sent; 4: the test stopped itself, standard error says why; 143: SIGTERM,
-after which requests in flight have their time to end; a second one cuts them off.
+input. Exit code 0: the profile was sent; 4: the test stopped itself, standard error says why; 5: the disk is
+full, and results are lost; 143: SIGTERM, after which requests in flight have their time to end; a second one
+cuts them off.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from mlk8s.loadgen.settings import Settings
 
 STOPPED = 4
 """Exit code of a test that stopped itself."""
+FULL = 5
+"""Exit code where the disk did not take the last results."""
 
 
 def main() -> int:
@@ -53,7 +56,13 @@ def main() -> int:
     engine = make(settings, name, (int(index), int(count)), int(word))
     gc.freeze()  # what is there now stays: looking through it for garbage would be a pause of milliseconds
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(engine))
+        code = runner.run(_run(engine))
+    try:
+        engine.recorder.flush()
+    except OSError as error:
+        sys.stderr.write(f"the last results could not be written: {error.strerror}: {settings.directory}\n")
+        return FULL
+    return code
 
 
 def make(settings: Settings, name: str, share: tuple[int, int], start: int) -> Engine:

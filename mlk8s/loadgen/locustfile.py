@@ -12,21 +12,21 @@ import logging
 import os
 import signal
 import sys
-from math import ceil
+from math import ceil, inf
 from time import time
 from typing import Any
 
 import gevent
 from gevent import subprocess
 from gevent.event import AsyncResult
-from locust import LoadTestShape, User, events, task
+from locust import LoadTestShape, User, events, runners, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from mlk8s.loadgen.arrivals import Profile
 from mlk8s.loadgen.feed import feed
 from mlk8s.loadgen.guard import check_target
-from mlk8s.loadgen.settings import ENGINE_ENVIRONMENT, Settings
+from mlk8s.loadgen.settings import ENGINE_ENVIRONMENT, INDEX, Settings
 from mlk8s.loadgen.tail import Tail
 
 READY, BEGIN, ENDED = "mlk8s-ready", "mlk8s-begin", "mlk8s-ended"
@@ -37,6 +37,9 @@ _PATIENCE = 60.0
 
 # A shell gives its background jobs an ignored SIGINT, which Locust inherits; SIGINT is how it is stopped.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Locust gives the users of a worker that is silent for a minute to the others: its share would be sent twice.
+runners.HEARTBEAT_DEAD_INTERNAL = -86_400
 
 settings = Settings.read()
 check_target(settings.url, settings.allowed)
@@ -53,8 +56,10 @@ class Meeting:
         """Second since the epoch at which the profile starts."""
         self.engine: Any = None
         """This process' own engine, once it is started."""
-        self._ready = self._ended = 0
-        self._since = time()
+        self._ready = 0
+        self._ended: set[str] = set()
+        """Workers whose engine has ended."""
+        self._since = inf
 
     def join(self, environment: Environment) -> None:
         """Listen to the other side: a master hears its workers, a worker its master."""
@@ -62,9 +67,13 @@ class Meeting:
         runner = environment.runner
         if isinstance(runner, MasterRunner):
             runner.register_message(READY, lambda **_: self.ready())
-            runner.register_message(ENDED, lambda msg, **_: self.ended(msg.data))
+            runner.register_message(ENDED, lambda msg, **_: self.ended(msg.data, msg.node_id))
         elif isinstance(runner, WorkerRunner):
             runner.register_message(BEGIN, lambda msg, **_: self.begin.set(msg.data))
+
+    def open(self) -> None:
+        """Count the engines' time to start from now on: workers in pods may come late."""
+        self._since = time()
 
     def ready(self) -> None:
         """Count an engine that waits for the beginning; the last one begins the test."""
@@ -79,13 +88,13 @@ class Meeting:
             if isinstance(runner, MasterRunner):
                 runner.send_message(BEGIN, start)
 
-    def ended(self, why: str | None) -> None:
-        """Count an engine that has ended, with the reason where it is not the profile's end."""
+    def ended(self, why: str | None, worker: str = "") -> None:
+        """Count the engine of a worker that has ended, with the reason where it is not the profile's end."""
         runner = self.environment.runner
         if isinstance(runner, WorkerRunner):
             runner.send_message(ENDED, why)
             return
-        self._ended += 1
+        self._ended.add(worker)
         if why:
             log.error("%s", why)
             self.environment.process_exit_code = 1
@@ -93,7 +102,7 @@ class Meeting:
     @property
     def over(self) -> bool:
         """Whether there is nothing more to wait for."""
-        if self._ended >= settings.workers:
+        if len(self._ended) >= settings.workers:
             return True
         if self._ready < settings.workers and time() - self._since > _PATIENCE:
             log.error("%d of %d engines are ready after %g s", self._ready, settings.workers, _PATIENCE)
@@ -101,7 +110,11 @@ class Meeting:
             return True
         runner = self.environment.runner
         # A worker that died says no word; what it would have sent is missing, and the results tell.
-        return isinstance(runner, MasterRunner) and self.begin.ready() and not runner.clients.running
+        return (
+            isinstance(runner, MasterRunner)
+            and self.begin.ready()
+            and self._ended.issuperset(client.id for client in runner.clients.running)
+        )
 
 
 meeting = Meeting()
@@ -110,10 +123,20 @@ meeting = Meeting()
 class EngineUser(User):  # type: ignore[misc]  # locust has no types
     """Runs this worker's engine; there is one user a worker."""
 
+    owner = False
+
     @task  # type: ignore[untyped-decorator]
     def attend(self) -> None:
-        """Start the engine, let it begin with the others, and wait for its end."""
-        index = max(0, getattr(self.environment.runner, "worker_index", 0))
+        """Start the engine, let it begin with the others, and wait for its end.
+
+        Locust gives the user of a worker that quits to one that is left: its own engine is enough, and the
+        share of the other is missing.
+        """
+        if meeting.engine is not None:
+            return
+        self.owner = True
+        connected = getattr(self.environment.runner, "worker_index", 0)
+        index = int(os.environ[INDEX]) if settings.in_pods else max(0, connected)
         command = [sys.executable, "-m", "mlk8s.loadgen", "--share", f"{index}/{settings.workers}"]
         meeting.engine = engine = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -140,7 +163,7 @@ class EngineUser(User):  # type: ignore[misc]  # locust has no types
         return 86_400.0
 
     def on_stop(self) -> None:
-        if meeting.engine is not None and meeting.engine.poll() is None:  # it had its time to end
+        if self.owner and meeting.engine.poll() is None:  # it had its time to end
             meeting.engine.kill()
 
 
@@ -162,6 +185,11 @@ class ProfileShape(LoadTestShape):  # type: ignore[misc]  # locust has no types
     def tick(self) -> tuple[int, float] | None:
         """Return (users, users started a second), or None when the test is over."""
         return None if meeting.over else (settings.workers, 100.0)
+
+
+@events.test_start.add_listener  # type: ignore[untyped-decorator]
+def _open(**_: Any) -> None:
+    meeting.open()
 
 
 @events.test_stopping.add_listener  # type: ignore[untyped-decorator]

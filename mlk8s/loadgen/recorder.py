@@ -12,12 +12,12 @@ the second that was running.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from mlk8s.loadgen.appending import Appender
 from mlk8s.loadgen.histogram import Histogram
 
 Key = tuple[str, int, str]
@@ -34,12 +34,10 @@ class Recorder:
     """
 
     def __init__(self, path: Path, endpoint: str, second: int) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = Appender(path)
         self._endpoint = endpoint
         self.second = second
         """The running second since the epoch: the first one that is not written."""
-        self._kept = b""
-        """Lines that a full disk did not take."""
         self.series: dict[Key, Histogram] = {}
         """Latencies of the running second; where a key is missing, `open` it."""
         self.lag = Histogram()
@@ -75,13 +73,12 @@ class Recorder:
         # A new dict, never a cleared one: who holds a histogram of the old second must not count into it.
         self.series, self.lag = {}, Histogram()
         self.second += 1
-        self._append(lines)
+        self._file.append(b"".join(line + b"\n" for line in lines))
 
-    def _append(self, lines: list[bytes]) -> None:
-        data = self._kept + b"".join(line + b"\n" for line in lines)
-        self._kept = data
-        done = os.write(self._file, data)
-        if done < len(data):  # a nearly full disk takes a part: take it back, so that no half line stays
-            os.ftruncate(self._file, os.fstat(self._file).st_size - done)
-            raise OSError(28, "no space left for the results")
-        self._kept = b""
+    def flush(self) -> None:
+        """Write what a full disk did not take before.
+
+        Raises:
+            OSError: when it still does not.
+        """
+        self._file.append(b"")

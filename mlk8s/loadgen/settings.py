@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,12 @@ from mlk8s.errors import UsageError
 
 VARIABLE = "MLK8S_LOADTEST"
 """Environment variable with the path of the settings file."""
+INDEX = "JOB_COMPLETION_INDEX"
+"""Environment variable with the number of a worker in a pod: Kubernetes sets it in an Indexed Job."""
+MASTER, PORT = "MLK8S_LOADTEST_MASTER", 5557
+"""Environment variable with the name at which a worker in a pod finds its master, and the port there."""
+GIVEN, RESULTS = Path("/loadtest"), Path("/results")
+"""Where a pod has its settings, and where it may write."""
 FILE = "loadgen.json"
 ENGINE_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 """For the engine's process: it multiplies no matrices, and numpy's threads for that cost CPU at its start."""
@@ -39,6 +46,7 @@ class Settings:
         seed: of random arrivals; None for regular ones.
         trace: file beside the settings with a JSON list of due seconds, instead of the stages' rates.
         stop_above: share of failed requests in ten seconds at which the test stops itself; 1 never does.
+        in_pods: whether each worker is a pod of an Indexed Job.
     """
 
     url: str
@@ -57,6 +65,7 @@ class Settings:
     seed: int | None = None
     trace: str | None = None
     stop_above: float = 1.0
+    in_pods: bool = False
 
     def write(self) -> Path:
         """Write the settings into their directory and return the file."""
@@ -66,13 +75,13 @@ class Settings:
         return file
 
     @classmethod
-    def read(cls) -> Settings:
-        """Return the settings of this process.
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Return the settings of this process, or of one with another environment.
 
         Raises:
             UsageError: when the variable is not set, or names no such file.
         """
-        place = os.environ.get(VARIABLE)
+        place = environment.get(VARIABLE)
         if not place:
             raise UsageError(
                 f"{VARIABLE} is not set",

@@ -200,6 +200,15 @@ def load_command(driver: str, name: str, archive: Path) -> list[str]:
     return ["minikube", "image", "load", str(archive), "--profile", name]
 
 
+def load_image(driver: str, name: str, archive: Path) -> None:
+    """Put a docker-archive into a cluster that another tool runs.
+
+    Raises:
+        LocalClusterError: the tool refuses.
+    """
+    _tool(load_command(driver, name, archive), kubeconfig=registry.state_root() / name / "kubeconfig")
+
+
 def _up_outside(driver: str, name: str, port: int, progress: Progress) -> Outside:
     directory = registry.state_root() / name
     made = Outside(
@@ -226,7 +235,7 @@ def _load_images(made: Outside, progress: Progress) -> None:
 
     for archive in archives():
         with progress.step(f"Load the image {archive.stem}"):
-            _tool(load_command(made.driver, made.name, archive), kubeconfig=made.kubeconfig)
+            load_image(made.driver, made.name, archive)
 
 
 def _install_platform(made: Outside, progress: Progress, optional: Sequence[str]) -> None:
@@ -239,7 +248,7 @@ def _install_platform(made: Outside, progress: Progress, optional: Sequence[str]
     references = {}
     for image in map(images.build, images.PYTHON_IMAGES):
         with progress.step(f"Load {image.reference}"):
-            _tool(load_command(made.driver, made.name, image.archive), kubeconfig=made.kubeconfig)
+            load_image(made.driver, made.name, image.archive)
         references[image.reference.split("/")[-1].split(":")[0]] = image.reference
     cluster = Cluster.connect(kubeconfig=made.kubeconfig, context=made.context)
     platform_apply.apply_base(cluster, progress)
@@ -258,6 +267,7 @@ def _install_platform(made: Outside, progress: Progress, optional: Sequence[str]
         prometheus=f"{NAMESPACE}/prometheus:9090",
         server_image=references["server"],
         pipeline_image=references["pipeline"],
+        ingress_service=f"{NAMESPACE}/traefik",
         ingress_namespace=NAMESPACE,
         prometheus_namespace=NAMESPACE,
     )

@@ -4,6 +4,7 @@
 
     images.build("server")                      # the model server: Debian, wheels, mlk8s.server
     images.build("pipeline")                    # feature pipelines: Debian, wheels, mlk8s.pipeline
+    images.build("loadgen")                     # a load test's workers: Debian, wheels, mlk8s.loadgen
     images.build("traefik", {"traefik": path})  # one static binary; the path comes from `parts.ensure`
 
 The Python images have three layers, from what seldom changes to what often does; each is kept by a digest of
@@ -68,10 +69,19 @@ _STATIC = {
     "vpa-recommender": _Static("/recommender"),
     "vpa-updater": _Static("/updater"),
 }
-_ROOMS = {"server": ("storage", "server"), "pipeline": ("storage", "pipeline", "collector")}
-_COMMANDS = {"server": ("python3", "-m", "mlk8s.server"), "pipeline": ("python3",)}
+_ROOMS = {
+    "server": ("storage", "server"),
+    "pipeline": ("storage", "pipeline", "collector"),
+    "loadgen": ("loadgen",),
+}
+_COMMANDS = {
+    "server": ("python3", "-m", "mlk8s.server"),
+    "pipeline": ("python3",),
+    "loadgen": ("python3", "-m", "mlk8s.loadgen.pod"),
+}
 
-PYTHON_IMAGES = tuple(_ROOMS)
+PYTHON_IMAGES = ("server", "pipeline")
+"""Those that every cluster has; `loadgen` is made when the first load test has workers in the cluster."""
 STATIC_IMAGES = tuple(_STATIC)
 
 
@@ -79,7 +89,7 @@ def build(name: str, binaries: Mapping[str, Path] | None = None) -> Image:
     """Make the image `name`, or find it in the cache.
 
     Args:
-        name: one of `PYTHON_IMAGES` or `STATIC_IMAGES`.
+        name: one of `PYTHON_IMAGES`, `loadgen`, or one of `STATIC_IMAGES`.
         binaries: for a static image, the program by the image's name; `pause` finds Debian's catatonit.
 
     Raises:
@@ -141,7 +151,7 @@ class PythonParts:
 
 
 def python_parts(name: str) -> PythonParts:
-    """The layers of a Python image: `python` is Debian alone, `server` and `pipeline` have wheels and rooms.
+    """The layers of a Python image: `python` is Debian alone, the others have wheels and rooms.
 
     Raises:
         LocalClusterError: the base cannot be had.

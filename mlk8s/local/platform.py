@@ -53,6 +53,7 @@ def describe(local: Local, *, server_image: str, pipeline_image: str) -> Platfor
         prometheus=f"{NAMESPACE}/prometheus:9090",
         server_image=server_image,
         pipeline_image=pipeline_image,
+        ingress_service=f"{NAMESPACE}/traefik",
         ingress_namespace=NAMESPACE,
         prometheus_namespace=NAMESPACE,
         gpu_simulated=local.cluster.gpus > 0,

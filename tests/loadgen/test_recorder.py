@@ -49,7 +49,10 @@ def test_a_full_disk_keeps_the_second_for_later(tmp_path: Path) -> None:
     recorder.open(("ok", 200, "1")).add(10_000_000)
     with pytest.raises(OSError, match="space"):
         recorder.end_second(users=4)
-    recorder._file = os.open(tmp_path / "later", os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(OSError, match="space"):
+        recorder.flush()
+    recorder._file._file = os.open(tmp_path / "later", os.O_WRONLY | os.O_CREAT)
     recorder.end_second(users=4)
+    recorder.flush()
     kept = lines(tmp_path / "later")
     assert [(line["t"], line["kind"]) for line in kept] == [(100, "load"), (100, "requests"), (101, "load")]
