@@ -60,6 +60,7 @@ _PUBLIC = {
     "Toleration": "mlk8s.spec.scheduling",
     "Vertical": "mlk8s.spec.vertical",
     "Volume": "mlk8s.spec.volume",
+    "Workers": "mlk8s.spec.workers",
     "Mlk8sError": "mlk8s.errors",
     "Report": "mlk8s.report",
     "Run": "mlk8s.operations.run",
@@ -116,6 +117,7 @@ if TYPE_CHECKING:
     from mlk8s.spec.urls import Input as Input
     from mlk8s.spec.vertical import Vertical as Vertical
     from mlk8s.spec.volume import Volume as Volume
+    from mlk8s.spec.workers import Workers as Workers
     from mlk8s.spec.workload import DaemonSet as DaemonSet
     from mlk8s.spec.workload import StatefulSet as StatefulSet
 

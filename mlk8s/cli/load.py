@@ -12,6 +12,7 @@ from mlk8s.cli.options import CaCert, Context, Form, Kubeconfig, Namespace, Outp
 from mlk8s.cli.output import facts, say, show
 from mlk8s.cli.promise import P50, P90, P95, P99, Errors, promise
 from mlk8s.cli.target import open_namespace
+from mlk8s.cli.workers import WorkerCount, WorkerCpu, WorkerImage, asked
 from mlk8s.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,6 +110,9 @@ def loadtest(
             help="Processes of this machine that send together.",
         ),
     ] = 1,
+    workers: WorkerCount = None,
+    worker_image: WorkerImage = None,
+    worker_cpu: WorkerCpu = None,
     settle: Annotated[
         str,
         typer.Option(
@@ -145,6 +149,7 @@ def loadtest(
         steps, users, hold, arrivals=arrivals.value, seed=seed, warmup=warmup, stop_above=stop_above
     )
     slo = promise(p50=p50, p90=p90, p95=p95, p99=p99, errors=errors)
+    pods = asked(workers, worker_image, worker_cpu)
     request = _request(data, body)
     k8s = open_namespace(context, namespace, kubeconfig)
     service = k8s.service(name)
@@ -161,6 +166,7 @@ def loadtest(
             directory=out,
             settle=settle,
             processes=processes,
+            workers=pods,
             say=say,
             **request,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +23,17 @@ from mlk8s.loadgen.answer import rows_of
 from mlk8s.loadgen.guard import check_target
 from mlk8s.loadgen.settings import Settings
 from mlk8s.operations.bluegreen_state import live_deployment
+from mlk8s.operations.cluster_load import ClusterLoad
+from mlk8s.operations.disk import Disk, told
 from mlk8s.operations.run import FACTS, PROFILE, Run
 from mlk8s.operations.sampling import Sampler
+from mlk8s.operations.spread import spread
 from mlk8s.operations.ticks import Tick, Watcher
 from mlk8s.render.common import MODEL
+from mlk8s.report.whole import whole
 from mlk8s.spec.fields import parse_duration
 from mlk8s.spec.load import LoadProfile, Slo
+from mlk8s.spec.workers import MAX_WORKERS, Workers
 
 if TYPE_CHECKING:
     from mlk8s.operations.service import Service
@@ -36,7 +42,6 @@ BODY, TRACE = "body.json", "trace.json"
 _GRACE = 60.0
 """Seconds that Locust may need beyond the profile and the time-out before it counts as hanging."""
 _SAY_EACH = 10
-MAX_PROCESSES = 64
 
 
 def loadtest(
@@ -50,6 +55,7 @@ def loadtest(
     directory: str | os.PathLike[str] | None = None,
     settle: str | float = 0.0,
     processes: int = 1,
+    workers: int | Workers | None = None,
     on_tick: Callable[[Tick], None] | None = None,
     say: Callable[[str], None] = print,
 ) -> Run:
@@ -63,6 +69,7 @@ def loadtest(
         settle: time to go on watching after the load, "60s" or seconds, to see replicas go down again.
         processes: how many processes of this machine send it together (1 to 64); one sends some ten thousand
             requests/s.
+        workers: how many pods of the cluster send it together instead, 1 to 64, or Workers(...).
         on_tick: called once a second with what is seen; must be quick.
         say: gets a line at the start, every ten seconds, and at the end.
 
@@ -73,10 +80,13 @@ def loadtest(
         KeyboardInterrupt: passed on after Locust was stopped and the partial results were saved.
     """
     seconds = _seconds(settle)
-    if not 1 <= processes <= MAX_PROCESSES:
-        raise UsageError(f"processes is {processes}", expected=f"1 to {MAX_PROCESSES}")
+    if not 1 <= processes <= MAX_WORKERS:
+        raise UsageError(f"processes is {processes}", expected=f"1 to {MAX_WORKERS}")
+    if workers is not None and processes != 1:
+        raise UsageError("workers and processes are both given", expected="one: pods, or processes here")
     url = service.inference.url  # where to connect; the host that a rule has is only told
     check_target(url, allowed := ingress_hosts(cluster, service))
+    spread_out = spread(cluster, service, workers, say) if workers is not None else None
     request = _body(service, inputs, body)
     place = _new_directory(directory, service.name, say)
     parts = urlsplit(url)
@@ -98,22 +108,32 @@ def loadtest(
         stop_above=profile.stop_above,
         ca=str(Path(service.ca).expanduser().absolute()) if service.ca is not None else None,
     )
-    (place / BODY).write_bytes(request)
-    if profile.trace is not None:
-        (place / TRACE).write_bytes(orjson.dumps(profile.trace))
-    (place / PROFILE).write_bytes(orjson.dumps(profile.model_dump(), option=orjson.OPT_INDENT_2))
     clock = Clock()
     facts = _facts(cluster, service, url, slo, seconds, clock)
-    _write(place, facts)
-    say(f"load test: {profile.describe()} to {url}; results in {place}")
-    place_of = service.platform.prometheus
-    prometheus = Prometheus(cluster, place_of) if place_of else None
-    with Sampler(cluster, service.namespace, service.name, prometheus, place, clock):
-        facts["cut"] = _drive(settings, profile, seconds, clock, on_tick, say, facts)
-    facts["ended"] = clock.now()
-    _write(place, facts)
-    run = Run.open(place)
-    run.save()
+    start: Callable[[], LocustProcess | ClusterLoad]
+    with told(place):
+        (place / BODY).write_bytes(request)
+        if profile.trace is not None:
+            (place / TRACE).write_bytes(orjson.dumps(profile.trace))
+        (place / PROFILE).write_bytes(orjson.dumps(profile.model_dump(), option=orjson.OPT_INDENT_2))
+        if spread_out is None:
+            start = partial(LocustProcess, settings)
+        else:
+            settings = spread_out.settings(settings)
+            facts["workers"] = spread_out.facts()
+            longest = profile.duration + profile.timeout + _GRACE
+            start = partial(spread_out.start, cluster, service, settings, longest, say)
+        _write(place, facts)
+        through = f" from {settings.workers} pods through {settings.url}" if spread_out else ""
+        say(f"load test: {profile.describe()} to {url}{through}; results in {place}")
+        place_of = service.platform.prometheus
+        prometheus = Prometheus(cluster, place_of) if place_of else None
+        with Sampler(cluster, service.namespace, service.name, prometheus, place, clock):
+            facts["cut"] = _drive(start, settings, profile, seconds, clock, on_tick, say, facts)
+        facts["ended"] = clock.now()
+        _write(place, facts)
+        run = Run.open(place)
+        run.save()
     say(repr(run))
     if facts["cut"] == _INTERRUPTED:
         raise KeyboardInterrupt
@@ -130,28 +150,34 @@ _INTERRUPTED = "interrupted by Ctrl-C"
 
 
 def _drive(
-    settings: Settings, profile: LoadProfile, settle: float, clock: Clock,
-    on_tick: Callable[[Tick], None] | None, say: Callable[[str], None], facts: dict[str, Any],
+    start: Callable[[], LocustProcess | ClusterLoad], settings: Settings, profile: LoadProfile, settle: float,
+    clock: Clock, on_tick: Callable[[Tick], None] | None, say: Callable[[str], None], facts: dict[str, Any],
 ) -> str | None:  # fmt: skip
     """Run Locust, then wait for `settle` seconds; return why it was cut short, or None."""
-    watcher = Watcher(settings.directory)
-    locust = LocustProcess(settings)
+    watcher, disk = Watcher(settings.directory), Disk(settings.directory)
+    try:
+        load = start()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     deadline = clock.now() + profile.duration + profile.timeout + _GRACE
     end: float | None = None
     count = 0
     try:
         while end is None or clock.now() < end:
-            # A tenth after the full second: by then the load generator has written the last one.
-            clock.sleep_until(int(clock.now()) + 1.1)
-            if end is None and not locust.running():
+            # Not at the full second: by then the load generator has not written the last one.
+            clock.sleep_until(int(clock.now()) + 1.0 + load.late)
+            if end is None and not load.running():
                 facts["load_ended"] = clock.now()
-                if locust.exit_code != 0:
-                    return _death(locust)
+                load.stop()
+                if why := load.death():
+                    return why
                 end = clock.now() + settle
                 if settle:
                     say(f"load is over; watching the replicas for {settle:g} s")
             if end is None and clock.now() > deadline:
                 return "Locust did not end in time and was stopped"
+            if words := disk.change():
+                say(words)
             tick = watcher.tick("load" if end is None else "settle")
             if on_tick:
                 on_tick(tick)
@@ -161,15 +187,10 @@ def _drive(
     except KeyboardInterrupt:
         return _INTERRUPTED
     finally:
-        locust.stop()
+        load.stop()
+        if "workers" in facts:
+            facts["workers"]["lost"] = {str(number): why for number, why in load.lost.items()}
     return None
-
-
-def _death(locust: LocustProcess) -> str:
-    code = locust.exit_code or 0
-    how = f"Locust was ended by signal {-code}" if code < 0 else f"Locust ended with exit code {code}"
-    words = locust.last_words()
-    return f"{how}:\n{words}" if words else how
 
 
 def ingress_hosts(cluster: Cluster, service: Service) -> list[str]:
@@ -270,7 +291,5 @@ def _version(package: str) -> str | None:
 
 
 def _write(place: Path, facts: dict[str, Any]) -> None:
-    # By rename, so that a kill leaves the old or the new file, never half of one.
-    temporary = place / f".{FACTS}"
-    temporary.write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
-    temporary.replace(place / FACTS)
+    with whole(place / FACTS) as file:
+        file.write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2))

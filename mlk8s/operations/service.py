@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlk8s.operations.rollout import Revision
     from mlk8s.operations.run import Run
     from mlk8s.spec.load import LoadProfile, Slo
+    from mlk8s.spec.workers import Workers
 
 Say = Callable[[str], None]
 
@@ -206,6 +207,7 @@ class Service:
         directory: str | os.PathLike[str] | None = None,
         settle: str | float = 0.0,
         processes: int = 1,
+        workers: int | Workers | None = None,
         say: Say | None = None,
     ) -> Run:
         """Run a load test through the Ingress, with Locust in a process of its own.
@@ -218,6 +220,7 @@ class Service:
             directory: where results are written as they come; None makes one under ./runs.
             settle: how long to go on watching replicas after the load, "60s" or seconds.
             processes: how many processes of this machine send it together.
+            workers: how many pods of the cluster send it together instead, or Workers(...).
 
         Raises:
             LoadTestError: the load test did not run to its end; what was measured stays in the directory.
@@ -226,7 +229,7 @@ class Service:
 
         return loadtest(
             self.cluster, self, profile, inputs=inputs, body=body, slo=slo, directory=directory,
-            settle=settle, processes=processes, say=say or print,
+            settle=settle, processes=processes, workers=workers, say=say or print,
         )  # fmt: skip
 
     def history(self) -> list[Revision]:

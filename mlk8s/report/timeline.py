@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from mlk8s.loadgen.tail import Line
 from mlk8s.report.results import Results
+from mlk8s.report.whole import whole
 
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "t": (pa.int32(), "seconds since the start"),
@@ -118,11 +119,13 @@ def save(table: pa.Table, directory: Path) -> tuple[Path, Path]:
     import pyarrow.parquet as pq
 
     parquet, json = directory / "timeline.parquet", directory / "timeline.json"
-    pq.write_table(table, parquet, compression="zstd")
+    with whole(parquet) as file:
+        pq.write_table(table, file, compression="zstd")
     body = {
         "start": start_of(table),
         "units": {name: unit for name, (_, unit) in COLUMNS.items()},
         "columns": table.to_pydict(),
     }
-    json.write_bytes(orjson.dumps(body))
+    with whole(json) as file:
+        file.write_bytes(orjson.dumps(body))
     return parquet, json
