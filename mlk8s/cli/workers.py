@@ -53,9 +53,8 @@ def asked(count: int | None, image: str | None, cpu: str | None) -> Workers | No
         if image is not None or cpu is not None:
             raise UsageError("--worker-image and --worker-cpu belong to --workers", expected="--workers N")
         return None
-    from mlk8s.spec.workers import Workers
+    from mlk8s.spec.workers import SIZE, Workers
 
-    made = Workers(count=count, image=image)
     if cpu is None:
-        return made
-    return made.replace(resources=made.resources.replace(cpu=cpu, cpu_limit=None))
+        return Workers(count=count, image=image)
+    return Workers(count=count, image=image, resources=SIZE.replace(cpu=cpu, cpu_limit=None))

@@ -5,8 +5,8 @@ the engine completes is printed with the name of its file,
 
     {"file": "requests-iris-load-3f2a1-1-17.jsonl", "line": {...}}
 
-and everything else in the log is Locust's. Whoever reads the log has the same files as a load test on the
-reader's own machine, and lost none of it while it was not reading.
+the last line of the log is {"exit": CODE}, and everything else is Locust's. Whoever reads the log has the
+same files as a load test on the reader's own machine, and lost none of it while it was not reading.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ def main() -> int:
             lines.tell()
         else:
             lines.tell()
-            return code if code >= 0 else 128 - code
+            code = code if code >= 0 else 128 - code
+            # Known here at once; Kubernetes needs a second or two to see that a container has ended.
+            sys.stdout.write(f'{{"exit":{code}}}\n')
+            return code
 
 
 class Lines:

@@ -76,6 +76,7 @@ class ClusterLoad:
         self._silent_since: float | None = None
         self._ended = self._clean = False
         self._unwritten = 0
+        self._why: str | None = None
         self.lost: dict[int, str] = {}
         """Workers that ended before the master did, by their number from 1, with the reason."""
         self._began = time.monotonic()
@@ -93,12 +94,14 @@ class ClusterLoad:
         if self._ended:
             return False
         self._look()
-        master = self._master()
         self._tell_lost()
         silent = self._silent_since is not None and time.monotonic() - self._silent_since > LEASE
-        if silent or (master is not None and self._is_over(master)):
+        master = self._master()
+        if silent or master is None or self._is_over(master):
+            self._look()  # its log may have told of its end before it was seen why
+            self._why = self._death(self._master())
             self._ended = True
-            if master is not None and _phase(master) == "Succeeded":
+            if self._why is None:
                 self._await_workers()
         return not self._ended
 
@@ -106,12 +109,14 @@ class ClusterLoad:
         """Return why the test did not run to its end, or its results are not all here; None otherwise."""
         if self._unwritten:
             return f"the disk is full: {self._unwritten:,} bytes of results could not be written"
-        master = self._master()
+        return self._why
+
+    def _death(self, master: Manifest | None) -> str | None:
         if self._silent_since is not None:
             return f"the API server did not answer for {LEASE:g} s; the test in the cluster ends by itself"
-        if master is None or _phase(master) not in ("Succeeded", "Failed"):
+        if master is None or self._is_deleted(master):
             return "Locust's master was deleted, so the workers were stopped"
-        words = _end_words(master)
+        words = self._end_words(master)
         if words is None:
             return None
         said = self._last_words()
@@ -139,7 +144,7 @@ class ClusterLoad:
 
     def _apply(self) -> None:
         facts = RenderFacts(namespace=self._namespace)
-        _sweep(self._cluster, self._namespace, self._job.service)
+        sweep(self._cluster, self._namespace, self._job.service)
         owner = self._cluster.apply(render_master(self._job, facts))
         for item in render_workers(self._job, facts, owner):
             self._cluster.apply(item)
@@ -205,7 +210,24 @@ class ClusterLoad:
                 self._puller.ended(name)
 
     def _is_over(self, pod: Manifest) -> bool:
-        return pod["metadata"]["name"] in self._gone or _phase(pod) in ("Succeeded", "Failed")
+        return pod["metadata"]["name"] in self._gone or self._has_end(pod)
+
+    def _is_deleted(self, pod: Manifest) -> bool:
+        metadata = pod["metadata"]
+        return metadata["name"] in self._gone or bool(metadata.get("deletionTimestamp"))
+
+    def _has_end(self, pod: Manifest) -> bool:
+        return pod["metadata"]["name"] in self._puller.exits or _phase(pod) in ("Succeeded", "Failed")
+
+    def _end_words(self, pod: Manifest) -> str | None:
+        """Return how a pod ended; None for the code 0."""
+        status: dict[str, Any] = pod.get("status") or {}
+        ends = [(item.get("state") or {}).get("terminated") for item in status.get("containerStatuses") or []]
+        code = self._puller.exits.get(pod["metadata"]["name"])
+        end = ends[0] if ends and ends[0] else {} if code is None else {"exitCode": code}
+        if end:
+            return exit_words(end) if end.get("exitCode") != 0 else None
+        return f"{status.get('reason', 'no reason')}: {status.get('message', '')}".strip(": ")
 
     def _master(self) -> Manifest | None:
         return next((pod for pod in self._pods.values() if self._job.worker_of(pod) is None), None)
@@ -222,9 +244,9 @@ class ClusterLoad:
                 self._say(f"worker {number} of {count}: {why}; {part_words(1, count)} of the load is missing")
 
     def _why_lost(self, pod: Manifest) -> str | None:
-        if pod["metadata"]["name"] in self._gone or pod["metadata"].get("deletionTimestamp"):
+        if self._is_deleted(pod):
             return "its pod was deleted"
-        words = _end_words(pod) if _phase(pod) == "Failed" else None
+        words = self._end_words(pod) if self._has_end(pod) else None
         return f"its pod ended with {words}" if words else None
 
     def _await_workers(self) -> None:
@@ -276,7 +298,7 @@ def _files(settings: Settings) -> dict[str, bytes]:
     return files
 
 
-def _sweep(cluster: Cluster, namespace: str, service: str) -> None:
+def sweep(cluster: Cluster, namespace: str, service: str) -> None:
     """Delete what earlier load tests of a service left: those whose process was killed."""
     labels = f"{TARGET}={service},{MANAGED_BY}={MANAGER},{COMPONENT}=load-master"
     for job in cluster.list("Job", namespace, labels=labels):
@@ -286,12 +308,3 @@ def _sweep(cluster: Cluster, namespace: str, service: str) -> None:
 
 def _phase(pod: Manifest) -> str:
     return str((pod.get("status") or {}).get("phase"))
-
-
-def _end_words(pod: Manifest) -> str | None:
-    """Return how a pod ended, None for the code 0."""
-    status: dict[str, Any] = pod.get("status") or {}
-    ends = [(item.get("state") or {}).get("terminated") for item in status.get("containerStatuses") or []]
-    if ends and ends[0]:
-        return exit_words(ends[0]) if ends[0].get("exitCode") != 0 else None
-    return f"{status.get('reason', 'no reason')}: {status.get('message', '')}".strip(": ")

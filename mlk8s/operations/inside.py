@@ -78,7 +78,7 @@ def _port(item: Manifest, secure: bool) -> Manifest | None:
     ports = item["spec"]["ports"]
     usual = [port for port in ports if port["port"] == (443 if secure else 80)]
     named = [port for port in ports if port.get("name") in names]
-    return (usual or named or [None])[0]
+    return next(iter([*usual, *named]), None)
 
 
 def _way(item: Manifest, secure: bool) -> Inside:

@@ -16,6 +16,7 @@ from mlk8s.clients.streams import LogStream
 from mlk8s.errors import ClusterError
 from mlk8s.loadgen.appending import Appender
 
+_EXIT = re.compile(r'\{"exit":(\d+)\}')
 _FILE = re.compile(r"(requests|samples)-[A-Za-z0-9_.-]+\.jsonl")
 _HEAD, _BETWEEN = '{"file":"', '","line":'
 _AGAIN = 0.3
@@ -38,6 +39,8 @@ class Puller:
         self._directory = directory
         self._threads: dict[str, threading.Thread] = {}
         self._ended: set[str] = set()
+        self.exits: dict[str, int] = {}
+        """Exit codes of pods, as their logs' last lines tell."""
         self._files: dict[str, Appender] = {}
         self._log = Appender(directory / LOG)
         self._lock = threading.Lock()
@@ -68,9 +71,12 @@ class Puller:
             thread.join(max(0.0, end - time.monotonic()))
         self._over.set()
         with self._lock:
-            for file in self._files.values():
+            files = [*self._files.values(), self._log]
+            for file in files:
                 self._write(file, b"")
-            return sum(len(file.kept) for file in self._files.values())
+                file.close()
+            self._files = {}
+            return sum(len(file.kept) for file in files[:-1])
 
     def _read(self, pod: str, title: str) -> None:
         last = ""
@@ -91,6 +97,9 @@ class Puller:
                     if stamp > begin:
                         self._take(text, title)
                         last = stamp
+                    if exited := _EXIT.fullmatch(text):
+                        self.exits[pod] = int(exited[1])
+                        return
             except ClusterError:
                 pass  # the pod is gone, or the API server away
             if whole:
@@ -100,9 +109,11 @@ class Puller:
     def _take(self, text: str, title: str) -> None:
         name, line = _split(text)
         with self._lock:
-            if name is None:
+            if self._over.is_set():
+                return  # the files are closed
+            if name is None and not _EXIT.fullmatch(text):
                 self._write(self._log, f"{title}{text}\n".encode())
-            else:
+            elif name is not None:
                 if name not in self._files:
                     try:
                         self._files[name] = Appender(self._directory / name)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlk8s.report.html import Report
     from mlk8s.report.picture import Picture
     from mlk8s.report.results import Results
+    from mlk8s.report.shares import Lost
     from mlk8s.report.summary import Summary
 
 FACTS = "facts.json"
@@ -86,6 +87,13 @@ class Run:
         if self.facts.get("cut"):
             return str(self.facts["cut"])
         return None if self.facts.get("ended") else "the load test was killed, or still runs"
+
+    @cached_property
+    def lost(self) -> list[Lost]:
+        """Workers whose share of the load is missing, from some moment on."""
+        from mlk8s.report.shares import lost_shares
+
+        return lost_shares(self.directory, self.facts, self.profile.duration)
 
     @cached_property
     def results(self) -> Results:

@@ -25,7 +25,7 @@ def add_run(run: Run, report: Report | None = None) -> Report:
     report = report or Report(run.title, f"{_when(run)} · {run.facts['target']['url']}")
     report.section(
         "Result" if own else run.title,
-        text=[partial_words(run), *_verdict_words(run), run.summary.scaling.sentence()],
+        text=[partial_words(run), *map(str, run.lost), *_verdict_words(run), run.summary.scaling.sentence()],
         verdict=run.verdict.word if run.verdict else None,
         table=verdict_rows(run),
     )
@@ -58,6 +58,7 @@ def in_words(run: Run) -> str:
     lines = [run.title]
     if partial := partial_words(run):
         lines.append(partial)
+    lines += map(str, run.lost)
     total, found = run.summary.total, run.summary.percentiles
     if total.total:
         lines.append(
@@ -214,10 +215,18 @@ def fact_rows(run: Run) -> dict[str, Any]:
         "Profile": run.profile.describe(),
         "Time-out of a request": f"{run.profile.timeout:g} s",
         "Started": _when(run),
-        "Load generator's machine": facts["machine"],
+        "Load generator": _generator(facts),
         **{name: value or "–" for name, value in facts["versions"].items()},
         "Results": str(run.directory),
     }
+
+
+def _generator(facts: dict[str, Any]) -> str:
+    """Return where the load came from."""
+    workers = facts.get("workers")
+    if workers is None:
+        return str(facts["machine"])
+    return f"{workers['count']} pods in the cluster, through {workers['target']}"
 
 
 def again(run: Run) -> str:
@@ -246,10 +255,15 @@ def again(run: Run) -> str:
         f"    ], {', '.join(f'{name}={value!r}' for name, value in more.items())})",
         f"run = service.loadtest(profile, body={str(run.directory / 'body.json')!r},",
         f"    slo={'mlk8s.Slo(' + ', '.join(f'{k}={v!r}' for k, v in slo.items()) + ')' if slo else None},"
-        f" settle={run.facts['settle']!r})",
+        f" settle={run.facts['settle']!r}{_spread(run.facts)})",
         "run.report()",
     ]
     return "\n".join(lines)
+
+
+def _spread(facts: dict[str, Any]) -> str:
+    workers = facts.get("workers")
+    return "" if workers is None else f", workers={workers['count']}"
 
 
 def partial_words(run: Run) -> str:

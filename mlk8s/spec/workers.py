@@ -12,6 +12,9 @@ from mlk8s.spec.resources import Resources
 MAX_WORKERS = 64
 """Most workers of a load test, be they pods or processes."""
 
+SIZE = Resources(cpu="250m", cpu_limit="2", memory="384Mi")
+"""What a worker asks for and may use: Locust and the engine beside it are two processes."""
+
 
 class Workers(Pulled):
     """Pods that send a load test together, each its share of the same schedule.
@@ -26,5 +29,5 @@ class Workers(Pulled):
     """
 
     count: Annotated[int, Field(ge=1, le=MAX_WORKERS, strict=True)] = 2
-    resources: Resources = Resources(cpu="250m", cpu_limit="2", memory="384Mi")
+    resources: Resources = SIZE
     image: str | None = None
