@@ -15,8 +15,8 @@ def test_the_public_names_are_these() -> None:
         "FeatureJobSet", "Follow", "Gpu", "Input", "JobRole", "LoadProfile", "LogCollector", "Metric",
         "Mlk8sError", "ModelService", "NodeTerm", "PathRule", "PodTerm", "Policy", "PriorityClass", "Probe",
         "Probes", "Report", "Resources", "Route", "Run", "Scheduling", "ServiceType", "Slo", "Spread",
-        "Stage", "StatefulSet", "Tenant", "Toleration", "Vertical", "Volume", "__version__", "connect",
-        "self_signed",
+        "Stage", "StatefulSet", "Tenant", "Toleration", "Vertical", "Volume", "Workers", "__version__",
+        "connect", "self_signed",
     ]  # fmt: skip
 
 

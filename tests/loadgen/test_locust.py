@@ -21,6 +21,7 @@ from mlk8s.clients.locust import LocustProcess
 from mlk8s.errors import UsageError
 from mlk8s.loadgen.arrivals import Arrivals, Profile
 from mlk8s.loadgen.settings import VARIABLE, Settings
+from mlk8s.loadgen.tail import read_lines
 from mlk8s.report.results import Results
 from mlk8s.spec.load import LoadProfile
 
@@ -71,6 +72,7 @@ def tests(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
         "stop": (server, "/steady/infer", [{"hold": 60, "rps": 20}], {}),
         "few": (server, "/steady/infer", [{"hold": 2, "rps": 100}], {"connections": 1, "timeout": 0.5}),
         "random": (server, "/right/infer", [{"hold": 3, "rps": 40}], {"seed": 7, "workers": 2}),
+        "lost": (server, "/right/infer", [{"hold": 8, "rps": 40}], {"workers": 2}),
         "failing": (server, "/error/infer", [{"hold": 60, "rps": 100}], {"stop_above": 0.5}),
     }
     started = {}
@@ -182,6 +184,26 @@ def test_what_no_connection_was_free_for_is_shed_and_counted(tests: dict[str, St
     # One connection, 20 ms a request: those that were answered had waited up to their time-out
     slowest = total.percentiles()["p99"]
     assert slowest is not None and slowest > 0.3
+
+
+def test_a_worker_that_dies_neither_ends_nor_holds_up_the_others(tests: dict[str, Started]) -> None:
+    test = tests["lost"]
+    test.wait_for_lines(2)
+    wait_until(lambda: len(list(test.directory.glob("requests-*.jsonl"))) == 2)
+    lost, other = test.directory.glob("requests-*.jsonl")
+    engine = int(lost.stem.rpartition("-")[2])
+    status = Path(f"/proc/{engine}/status").read_text()
+    os.kill(
+        int(status.partition("PPid:")[2].split()[0]), signal.SIGKILL
+    )  # Locust's worker; its engine follows
+    test.wait()
+    assert test.process.exit_code == 0
+    sent = [
+        sum(line["sent"] for line in read_lines(file) if line["kind"] == "load") for file in (lost, other)
+    ]
+    assert 0 < sent[0] < 160
+    assert sent[1] == 160
+    assert len(list(test.directory.glob("requests-*.jsonl"))) == 2
 
 
 def test_workers_share_random_arrivals(tests: dict[str, Started]) -> None:

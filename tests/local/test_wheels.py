@@ -73,7 +73,7 @@ def test_the_newest_platform_is_asked_for_first() -> None:
     assert "manylinux2014_aarch64" in tags
 
 
-@pytest.mark.parametrize("name", images.PYTHON_IMAGES)
+@pytest.mark.parametrize("name", [*images.PYTHON_IMAGES, "loadgen"])
 def test_the_pins_fit_the_extras(name: str) -> None:
     """Each requirement is pinned once, hashed, names no index, and satisfies pyproject.toml."""
     text = (ROOT / f"mlk8s/local/requirements/{name}.txt").read_text()
@@ -84,13 +84,13 @@ def test_the_pins_fit_the_extras(name: str) -> None:
     for block in re.split(r"\n(?=\S)", text.strip()):
         assert "--hash=sha256:" in block, block
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    for wish in extras[name]:
+    for wish in extras["load" if name == "loadgen" else name]:
         package, minimum = re.fullmatch(r"([a-z0-9-]+)>=([0-9.]+)", wish).groups()  # type: ignore[union-attr]
         pinned = tuple(int(number) for number in re.findall(r"\d+", pins[package]))
         assert pinned >= tuple(int(number) for number in minimum.split(".")), wish
 
 
-@pytest.mark.parametrize("name", images.PYTHON_IMAGES)
+@pytest.mark.parametrize("name", [*images.PYTHON_IMAGES, "loadgen"])
 def test_the_rooms_of_an_image_import_nothing_else_of_mlk8s(name: str, tmp_path: Path) -> None:
     """With only the files that the image gets, every module of mlk8s in it can be imported."""
     files = images._app_files(name)
@@ -103,7 +103,8 @@ def test_the_rooms_of_an_image_import_nothing_else_of_mlk8s(name: str, tmp_path:
         for path in files
         if not path.endswith(("__main__.py", "__init__.py")) or "/" in path
     )
-    modules = [module for module in modules if not module.endswith("__main__")]
+    # The locustfile belongs into Locust, with settings.
+    modules = [module for module in modules if not module.endswith(("__main__", "locustfile"))]
     assert f"mlk8s.{name}" in modules
     code = f"import importlib\nfor name in {modules!r}: importlib.import_module(name)"
     result = subprocess.run(
