@@ -86,6 +86,8 @@ def build(
             raise UsageError(
                 "the file cannot be written", where=str(file), expected="a file in a folder that is there"
             )
+    if model and "://" not in model and not Path(model).exists():
+        raise UsageError("no such model", where=model, expected="a file, a folder, or a URL")
     target = Reference.parse(push) if push else None
     labels = dict(_pair(item) for item in label or [])
     folder = tempfile.TemporaryDirectory() if model and "://" in model else nullcontext(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,15 @@ from mlk8s.loadgen.guard import check_target
 from mlk8s.loadgen.settings import Settings
 
 LOG = "locust.log"
+
+
+def _together(processes: int) -> list[str]:
+    """Return the options of several processes: they meet on this machine only, at a port of their own, so that
+    two tests can run side by side."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    meet = ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
+    return ["--processes", str(processes), *meet]
 
 
 class LocustProcess:
@@ -40,7 +50,7 @@ class LocustProcess:
             )
         self._directory = settings.directory
         self._wait = settings.timeout
-        more = ["--processes", str(settings.workers)] if settings.workers > 1 else []
+        more = _together(settings.workers) if settings.workers > 1 else []
         command, environment = locust_command(settings, *more), locust_environment(settings.write())
         try:
             with (self._directory / LOG).open("ab") as log:

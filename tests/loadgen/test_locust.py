@@ -72,7 +72,6 @@ def tests(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
         "stop": (server, "/steady/infer", [{"hold": 60, "rps": 20}], {}),
         "few": (server, "/steady/infer", [{"hold": 2, "rps": 100}], {"connections": 1, "timeout": 0.5}),
         "random": (server, "/right/infer", [{"hold": 3, "rps": 40}], {"seed": 7, "workers": 2}),
-        "lost": (server, "/right/infer", [{"hold": 8, "rps": 40}], {"workers": 2}),
         "failing": (server, "/error/infer", [{"hold": 60, "rps": 100}], {"stop_above": 0.5}),
     }
     started = {}
@@ -186,8 +185,9 @@ def test_what_no_connection_was_free_for_is_shed_and_counted(tests: dict[str, St
     assert slowest is not None and slowest > 0.3
 
 
-def test_a_worker_that_dies_neither_ends_nor_holds_up_the_others(tests: dict[str, Started]) -> None:
-    test = tests["lost"]
+def test_a_worker_that_dies_neither_ends_nor_holds_up_the_others(server: str, tmp_path: Path) -> None:
+    asked = settings(tmp_path, server, "/right/infer", [{"hold": 8, "rps": 40}], workers=2)
+    test = Started(LocustProcess(asked), tmp_path)
     test.wait_for_lines(2)
     wait_until(lambda: len(list(test.directory.glob("requests-*.jsonl"))) == 2)
     lost, other = test.directory.glob("requests-*.jsonl")
