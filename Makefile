@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CLUSTER ?= mlk8s
 DEMO_OUT ?= demo-output
+E2E ?= 2
 
 # ONNX Runtime would report each process to its maker; notebooks and tests import it before mlk8s, too.
 export ORT_DISABLE_TELEMETRY := 1
@@ -46,7 +47,7 @@ unit: install
 
 e2e: install
 	@$(BIN)/python tests/e2e/needed_parts.py
-	@$(BIN)/pytest -q --durations=15 tests/e2e
+	@$(BIN)/pytest -q --numprocesses=$(E2E) --dist=loadfile --durations=15 tests/e2e
 
 lab: install  ## Open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_OPTIONS)

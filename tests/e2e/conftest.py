@@ -1,6 +1,8 @@
-"""A real local cluster for the end-to-end tests: one for the whole run, bare ones for tests that break them.
+"""A real local cluster for the end-to-end tests: one for each process of a run, bare ones for tests that
+break them.
 
-MLK8S_TEST_CLUSTER is its name (mlk8s-test), MLK8S_TEST_PORT its port (18080); MLK8S_KEEP=1 leaves it up.
+MLK8S_TEST_CLUSTER is its name (mlk8s-test), MLK8S_TEST_PORT its port (18080); MLK8S_KEEP=1 leaves it up. Of
+several processes (`pytest -n 2 --dist loadfile`), the second's cluster is mlk8s-test-1, at port 18130.
 """
 
 from __future__ import annotations
@@ -18,11 +20,23 @@ from mlk8s.local.handle import Local
 from mlk8s.local.progress import open_progress
 
 
-@pytest.fixture(scope="session")
-def local_cluster() -> Iterator[Local]:
-    """The run's cluster, with the platform on it."""
+_PORTS = 50
+"""Between the ports of two processes."""
+
+
+def pytest_configure() -> None:
+    """Give this process's cluster a name and a port of its own."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     name = os.environ.get("MLK8S_TEST_CLUSTER", "mlk8s-test")
     port = int(os.environ.get("MLK8S_TEST_PORT", "18080"))
+    os.environ["MLK8S_TEST_CLUSTER"] = f"{name}-{number}" if number else name
+    os.environ["MLK8S_TEST_PORT"] = str(port + number * _PORTS)
+
+
+@pytest.fixture(scope="session")
+def local_cluster() -> Iterator[Local]:
+    """The process's cluster, with the platform on it."""
+    name, port = os.environ["MLK8S_TEST_CLUSTER"], int(os.environ["MLK8S_TEST_PORT"])
     with open_progress() as progress:
         local = native.up(name, port=port, progress=progress, yes=True)
     yield local

@@ -21,12 +21,12 @@ from mlk8s.local.progress import SILENT, open_progress
 ROOT = Path(__file__).parents[2]
 README = ROOT / "manifests" / "README.md"
 FAILED = """trap 'echo "line $LINENO of the commands failed: $BASH_COMMAND" >&2' ERR\n"""
-PORT = int(os.environ.get("MLK8S_TEST_PORT", "18080")) + 500
+PORT = int(os.environ["MLK8S_TEST_PORT"]) + 500
 
 
 @pytest.fixture
 def empty_cluster() -> Iterator[Local]:
-    name = f"{os.environ.get('MLK8S_TEST_CLUSTER', 'mlk8s-test')}-readme"
+    name = f"{os.environ['MLK8S_TEST_CLUSTER']}-readme"
     try:
         with open_progress() as progress:
             yield native.up(name, port=PORT, bare=True, progress=progress, yes=True)
