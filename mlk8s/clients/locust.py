@@ -18,8 +18,7 @@ LOG = "locust.log"
 
 
 def _together(processes: int) -> list[str]:
-    """Return the options of several processes: they meet on this machine only, at a port of their own, so that
-    two tests can run side by side."""
+    """Return the options of several processes: they meet on this machine only, at a port of their own."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     meet = ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]

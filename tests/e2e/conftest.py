@@ -19,7 +19,6 @@ from mlk8s.local import native
 from mlk8s.local.handle import Local
 from mlk8s.local.progress import open_progress
 
-
 _PORTS = 50
 """Between the ports of two processes."""
 
