@@ -11,13 +11,12 @@ from mlk8s.errors import UsageError
 from mlk8s.operations.drive import Lines, View
 from mlk8s.spec.load import LoadProfile
 
-Opened = Callable[[LoadProfile, str], View]
+Opener = Callable[[LoadProfile, str], View]
+"""Takes the profile and the name of the service."""
 
 
-def choose(live: bool | View | None) -> Opened:
+def choose(live: bool | Opener | None) -> Opener:
     """Return what opens the view that `live` asks for: a given one, a notebook's, or plain lines.
-
-    It takes the profile and the name of the service.
 
     Args:
         live: None shows it where there is a kernel that can.
@@ -27,8 +26,8 @@ def choose(live: bool | View | None) -> Opened:
     """
     if live is False:
         return lambda _profile, _name: Lines()
-    if live is not None and live is not True:
-        return lambda _profile, _name: live
+    if callable(live):
+        return live
     kernel = running_kernel()
     if kernel is not None and find_spec("ipywidgets") is not None:
         from mlk8s.report.live_notebook import NotebookView

@@ -26,8 +26,8 @@ from mlk8s.loadgen.settings import Settings
 from mlk8s.operations.bluegreen_state import live_deployment
 from mlk8s.operations.cluster_load import ClusterLoad
 from mlk8s.operations.disk import told
-from mlk8s.operations.drive import GRACE, INTERRUPTED, STOPPED, View, drive
-from mlk8s.operations.live import choose
+from mlk8s.operations.drive import GRACE, INTERRUPTED, STOPPED, drive
+from mlk8s.operations.live import Opener, choose
 from mlk8s.operations.run import FACTS, PROFILE, Run
 from mlk8s.operations.sampling import Sampler
 from mlk8s.operations.spread import spread
@@ -56,7 +56,7 @@ def loadtest(
     settle: str | float = 0.0,
     processes: int = 1,
     workers: int | Workers | None = None,
-    live: bool | View | None = None,
+    live: bool | Opener | None = None,
     own_target: str | None = None,
     on_tick: Callable[[Tick], None] | None = None,
     say: Callable[[str], None] = print,
@@ -73,7 +73,7 @@ def loadtest(
             requests/s.
         workers: how many pods of the cluster send it together instead, 1 to 64, or Workers(...).
         live: whether a notebook's cell shows it while it runs, with a button that stops it; None where there
-            is an IPython kernel with ipywidgets. Or a view of your own.
+            is an IPython kernel with ipywidgets. Or what opens a view of your own.
         own_target: the host that gets the load, where it is neither loopback nor the connected cluster's own
             ingress: your word that it is yours.
         on_tick: called once a second with what is seen; must be quick.
