@@ -72,7 +72,6 @@ class TerminalView:
 
     def _shown(self, elapsed: float) -> Any:
         from rich.console import Group
-        from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
 
@@ -81,8 +80,8 @@ class TerminalView:
         tick = self._ticks[-1] if self._ticks else None
         parts: list[Any] = [
             Text(self._title, style="bold"),
-            Text(f"{self._state} · {elapsed:.1f} s of {self._duration:g} s"),
-            ProgressBar(total=self._duration, completed=min(elapsed, self._duration), width=_WIDE + 18),
+            Text(f"{self._state} · {min(elapsed, self._duration):.1f} s of {self._duration:g} s"),
+            self._progress(min(1.0, elapsed / self._duration)),
         ]
         if tick is not None:
             table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
@@ -98,6 +97,14 @@ class TerminalView:
             if tick.gap:
                 parts.append(Text(tick.gap))
         return Group(*parts)
+
+    def _progress(self, share: float) -> Any:
+        from rich.text import Text
+
+        whole = _WIDE + len("achieved ")
+        done = round(share * whole)
+        full, empty = ("━", "╌") if self._bars else ("#", ".")
+        return Text.assemble((full * done, "bold"), (empty * (whole - done), "dim"))
 
     def _charts(self) -> list[Any]:
         from rich.text import Text

@@ -66,7 +66,8 @@ def numbers_html(
     return (
         '<div style="line-height:1.35;color:var(--jp-content-font-color1,inherit)">'
         f'<div style="font-weight:600">{escape(title)}</div>'
-        f'<div style="font-variant-numeric:tabular-nums">{escape(state)} · {elapsed:.1f} s of {duration:g} s'
+        f'<div style="font-variant-numeric:tabular-nums">{escape(state)} · '
+        f"{min(elapsed, duration):.1f} s of {duration:g} s"
         f"{' · ' + escape(note) if note else ''}</div>"
         f'<div role="progressbar" aria-label="share of the load profile that was sent" aria-valuemin="0" '
         f'aria-valuemax="100" aria-valuenow="{100 * share:.0f}" '
