@@ -130,7 +130,6 @@ class _Loop:
                     self._facts["settle"] = round(self._clock.now() - self._facts["load_ended"], 1)
                     return None  # the whole load was sent; only what follows it is watched no longer
                 self._view.say_state("stopping: requests in flight have their time to end")
-                self._say("stopping, as the user wants")
                 self._load.stop()
                 self._facts["load_ended"] = self._clock.now()
                 return STOPPED

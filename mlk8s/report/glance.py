@@ -23,6 +23,7 @@ def glance(run: Run) -> dict[str, str]:
     picture = draw_glance(run.timeline(), run.summary, slo=run.slo, warmup=run.profile.warmup)
     png = b64encode(picture.png(100)).decode()
     first, *rest = in_words(run).splitlines()
+    state = rest.pop(0) if run.partial else "sent to its end"
     lines = "".join(f"<div>{escape(line)}</div>" for line in rest)
     image = (
         f'<img style="max-width:100%;background:#fff" alt="{escape(picture.alt, quote=True)}" '
@@ -30,6 +31,7 @@ def glance(run: Run) -> dict[str, str]:
     )
     html = (
         f'<div style="line-height:1.35"><div style="font-weight:600">{escape(first)}</div>'
+        f'<div style="font-weight:{600 if run.partial else 400}">{escape(state)}</div>'
         f"{numbers_cells(totals(run))}{image}{lines}</div>"
     )
     return {"text/plain": repr(run), "text/html": html, "image/png": png}
@@ -42,7 +44,8 @@ def totals(run: Run) -> list[Number]:
     offered = [stage.offered_rps for stage in summary.stages]
     known = [value * stage.seconds for value, stage in zip(offered, summary.stages, strict=True) if value]
     found, total, scaling = summary.percentiles, summary.total, summary.scaling
-    replicas = "–" if scaling.initial is None else f"{scaling.initial} to {scaling.highest}"
+    ends = sorted({count for count in (scaling.initial, scaling.highest) if count is not None})
+    replicas = " to ".join(map(str, ends)) or "–"
     return [
         Number("offered, mean", rate(sum(known) / seconds) if known and seconds else "–", "requests/s"),
         Number("achieved, mean", rate(total.ok / seconds) if seconds else "–", "requests/s"),

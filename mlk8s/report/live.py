@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SHOWN = 120
 """Seconds that the charts go back."""
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 330, 132, 44, 8, 34, 20
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 304, 132, 44, 8, 34, 20
 _INK = "currentColor"
 """What the front end writes with: black on white, white on black."""
 
@@ -148,7 +148,7 @@ def _chart(title: str, ticks: Sequence[Tick], lines: Sequence[_Line], *, steps: 
         _text(_LEFT + wide / 2, _HEIGHT - 6, "time since the start of the load", "middle"),
         _text(_WIDTH - _RIGHT, _HEIGHT - 6, f"{first + span} s", "end"),
     ]
-    place = float(_LEFT)
+    place, drawn = float(_LEFT), list[str]()
     for line in lines:
         look = f'stroke="{line.colour}" stroke-width="{line.width}" fill="none"' + (
             f' stroke-dasharray="{line.dashes}"' if line.dashes else ""
@@ -161,7 +161,8 @@ def _chart(title: str, ticks: Sequence[Tick], lines: Sequence[_Line], *, steps: 
         path = _path([(x(tick.t), None if value is None else y(value))
                       for tick, value in zip(ticks, values[line.name], strict=True)], steps)  # fmt: skip
         if path:
-            parts.append(f'<path d="{path}" {look} stroke-linejoin="round"/>')
+            drawn.append(f'<path d="{path}" {look} stroke-linejoin="round"/>')
+    parts += reversed(drawn)  # dashes in front of what is drawn whole, so that both are seen
     alt = f"{title} over time: " + ", ".join(
         f"{name} {'unknown' if not found or found[-1] is None else _short(found[-1])}"
         for name, found in values.items()
@@ -196,10 +197,10 @@ def _path(points: Sequence[tuple[float, float | None]], steps: bool) -> str:
 
 
 def _round_up(value: float) -> float:
-    """Return the next number of 1, 2, 3, 5 and 10 times a power of ten, at least 0.01."""
+    """Return the next number of 1, 2, 3, 4, 6 and 8 times a power of ten, at least 0.01."""
     scale = 0.01
     while True:
-        for step in (1, 2, 3, 5):
+        for step in (1, 2, 3, 4, 6, 8):
             if value <= scale * step * (1 + 1e-9):
                 return ceil(scale * step) if scale >= 1 else scale * step
         scale *= 10
