@@ -123,7 +123,7 @@ def row(what: str, asked: float, measured: float, unit: str, met: bool, note: st
 
 def watch(code: str, directory: Path) -> Watched:
     """Run the cell in a fresh kernel and watch it from `EDGE` seconds after the first request on."""
-    manager, client = start_new_kernel(kernel_name="python3")
+    manager, client = start_new_kernel(kernel_name="python3", stderr=subprocess.DEVNULL)
     try:
         request = client.execute(code)
         while not (lines := [line for file in directory.glob("requests-*.jsonl") for line in file.open()]):

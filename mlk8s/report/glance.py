@@ -6,6 +6,8 @@ from base64 import b64encode
 from html import escape
 from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
+
 from mlk8s.report.alt import milliseconds
 from mlk8s.report.live import Number, numbers_cells, rate, split_unit
 from mlk8s.report.plots import draw_glance
@@ -43,8 +45,8 @@ def totals(run: Run) -> list[Number]:
     seconds = sum(stage.seconds for stage in summary.stages)
     offered = [stage.offered_rps for stage in summary.stages]
     known = [value * stage.seconds for value, stage in zip(offered, summary.stages, strict=True) if value]
-    found, total, scaling = summary.percentiles, summary.total, summary.scaling
-    ends = sorted({count for count in (scaling.initial, scaling.highest) if count is not None})
+    found, total, ready = summary.percentiles, summary.total, run.timeline()["replicas_ready"]
+    ends = sorted({count for count in pc.min_max(ready).as_py().values() if count is not None})
     replicas = " to ".join(map(str, ends)) or "–"
     return [
         Number("offered, mean", rate(sum(known) / seconds) if known and seconds else "–", "requests/s"),

@@ -42,7 +42,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def kernel() -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
-    manager, client = start_new_kernel(kernel_name="python3")
+    manager, client = start_new_kernel(kernel_name="python3", stderr=subprocess.DEVNULL)
     yield manager, client
     client.stop_channels()
     manager.shutdown_kernel(now=True)
