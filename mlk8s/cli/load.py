@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlk8s.cli.load_shape import (
+    Arrive,
+    Hold,
+    MostDuration,
+    MostRps,
+    MostUsers,
+    OwnTarget,
+    ProfileFile,
+    Ramp,
+    RequestTimeout,
+    Seed,
+    Sinusoid,
+    Speed,
+    Spike,
+    Steps,
+    StopAbove,
+    Trace,
+    Users,
+    Warmup,
+    profile,
+)  # fmt: skip
 from mlk8s.cli.options import CaCert, Context, Form, Kubeconfig, Namespace, Output
 from mlk8s.cli.output import facts, say, show
 from mlk8s.cli.promise import P50, P90, P95, P99, Errors, promise
@@ -17,16 +37,8 @@ from mlk8s.errors import UsageError
 
 if TYPE_CHECKING:
     from mlk8s.operations.run import Run
-    from mlk8s.spec.load import LoadProfile
 
 _LOAD = "Load"
-
-
-class Arrivals(StrEnum):
-    """How requests come."""
-
-    REGULAR = "regular"
-    POISSON = "poisson"
 
 
 def loadtest(
@@ -46,61 +58,24 @@ def loadtest(
             "--body", metavar="@FILE", help="One request as it is sent: the JSON of a V2 infer request."
         ),
     ] = None,
-    steps: Annotated[
-        str | None,
-        typer.Option(
-            "--steps",
-            metavar="RPS,RPS,...",
-            rich_help_panel=_LOAD,
-            help="Requests/s that are offered, step by step.",
-        ),
-    ] = None,
-    users: Annotated[
-        str | None,
-        typer.Option(
-            "--users",
-            metavar="N,N,...",
-            rich_help_panel=_LOAD,
-            help="Instead: users that wait for each answer.",
-        ),
-    ] = None,
-    hold: Annotated[
-        str,
-        typer.Option("--hold", metavar="DURATION", rich_help_panel=_LOAD, help="How long each step lasts."),
-    ] = "30s",
-    arrivals: Annotated[
-        Arrivals,
-        typer.Option(
-            "--arrivals",
-            metavar="regular|poisson",
-            rich_help_panel=_LOAD,
-            help="As a clock would send, or at random as many people do.",
-        ),
-    ] = Arrivals.REGULAR,
-    seed: Annotated[
-        int,
-        typer.Option(
-            "--seed", metavar="N", rich_help_panel=_LOAD, help="Of random arrivals: same seed, same times."
-        ),
-    ] = 1,
-    warmup: Annotated[
-        str,
-        typer.Option(
-            "--warmup",
-            metavar="DURATION",
-            rich_help_panel=_LOAD,
-            help="Time at the beginning that is not judged.",
-        ),
-    ] = "0s",
-    stop_above: Annotated[
-        float,
-        typer.Option(
-            "--stop-above",
-            metavar="SHARE",
-            rich_help_panel=_LOAD,
-            help="Share of failed requests in ten seconds that ends the test; 1 never does.",
-        ),
-    ] = 0.5,
+    steps: Steps = None,
+    ramp: Ramp = None,
+    spike: Spike = None,
+    sinusoid: Sinusoid = None,
+    users: Users = None,
+    trace: Trace = None,
+    speed: Speed = None,
+    profile_file: ProfileFile = None,
+    hold: Hold = None,
+    arrivals: Arrive = None,
+    seed: Seed = None,
+    warmup: Warmup = None,
+    request_timeout: RequestTimeout = None,
+    stop_above: StopAbove = None,
+    most_rps: MostRps = None,
+    most_users: MostUsers = None,
+    most_duration: MostDuration = None,
+    own_target: OwnTarget = None,
     processes: Annotated[
         int,
         typer.Option(
@@ -131,6 +106,12 @@ def loadtest(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where results go; ./runs/NAME-TIME by default."),
     ] = None,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live/--no-live", help="On a terminal: a live table, instead of a line every ten seconds."
+        ),
+    ] = True,
     cacert: CaCert = None,
     output: Output = Form.TABLE,
     context: Context = None,
@@ -139,15 +120,20 @@ def loadtest(
 ) -> None:
     """Load a model service through its Ingress with Locust, and watch its replicas follow.
 
-    Exit code 1 says that the promise (--slo-...) was broken, or that too little was seen to tell.
+    Load goes to loopback or to the connected cluster's own ingress; any other host has to be named by
+    --i-own-this-target. Exit code 1 says that the promise (--slo-...) was broken, that too little was seen to
+    tell, or that the test did not run to its end, as when more requests failed than --stop-above accepts.
     """
     if (data is None) == (body is None):
         raise UsageError(
             "a load test needs one request to repeat", expected="exactly one of --data and --body"
         )
-    profile = _profile(
-        steps, users, hold, arrivals=arrivals.value, seed=seed, warmup=warmup, stop_above=stop_above
-    )
+    sent = profile(
+        steps=steps, ramp=ramp, spike=spike, sinusoid=sinusoid, users=users, trace=trace, speed=speed,
+        file=profile_file, hold=hold, arrivals=None if arrivals is None else arrivals.value, seed=seed,
+        warmup=warmup, timeout=request_timeout, stop_above=stop_above, most_rps=most_rps,
+        most_users=most_users, most_duration=most_duration,
+    )  # fmt: skip
     slo = promise(p50=p50, p90=p90, p95=p95, p99=p99, errors=errors)
     pods = asked(workers, worker_image, worker_cpu)
     request = _request(data, body)
@@ -155,18 +141,21 @@ def loadtest(
     service = k8s.service(name)
     if cacert is not None:
         service.trust(cacert)
+    from mlk8s.cli.live import view
     from mlk8s.operations.loadtest import loadtest
 
     try:
         run = loadtest(
             k8s.cluster,
             service,
-            profile,
+            sent,
             slo=slo,
             directory=out,
             settle=settle,
             processes=processes,
             workers=pods,
+            live=view(live),
+            own_target=own_target,
             say=say,
             **request,
         )
@@ -231,24 +220,6 @@ def compare(
     )
     show(asdict(found) | {"worse": found.worse}, output, str(found))
     raise typer.Exit(found.exit_code)
-
-
-def _profile(steps: str | None, users: str | None, hold: str, **options: Any) -> LoadProfile:
-    from mlk8s.spec.load import LoadProfile
-
-    if (steps is None) == (users is None):
-        raise UsageError("no load is given", expected="exactly one of --steps 50,100,200 and --users 4,8")
-    try:
-        if steps is not None:
-            return LoadProfile.steps(rps=[float(item) for item in steps.split(",")], hold=hold, **options)
-        return LoadProfile.closed(
-            users=[int(item) for item in (users or "").split(",")], hold=hold, **options
-        )
-    except ValueError:
-        option, text = ("--steps", steps) if steps is not None else ("--users", users)
-        raise UsageError(
-            f"{option} {text!r} is not a list of numbers", expected=f"such as {option} 5,10,20"
-        ) from None
 
 
 def _request(data: str | None, body: str | None) -> dict[str, Any]:

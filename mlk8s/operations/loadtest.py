@@ -18,17 +18,20 @@ from mlk8s.clients.clock import Clock, utc
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.locust import LocustProcess
 from mlk8s.clients.prometheus import Prometheus
+from mlk8s.clients.traffic import way_in
 from mlk8s.errors import LoadTestError, UsageError
 from mlk8s.loadgen.answer import rows_of
 from mlk8s.loadgen.guard import check_target
 from mlk8s.loadgen.settings import Settings
 from mlk8s.operations.bluegreen_state import live_deployment
 from mlk8s.operations.cluster_load import ClusterLoad
-from mlk8s.operations.disk import Disk, told
+from mlk8s.operations.disk import told
+from mlk8s.operations.drive import GRACE, INTERRUPTED, STOPPED, drive
+from mlk8s.operations.live import Opener, choose
 from mlk8s.operations.run import FACTS, PROFILE, Run
 from mlk8s.operations.sampling import Sampler
 from mlk8s.operations.spread import spread
-from mlk8s.operations.ticks import Tick, Watcher
+from mlk8s.operations.ticks import Tick
 from mlk8s.render.common import MODEL
 from mlk8s.report.whole import whole
 from mlk8s.spec.fields import parse_duration
@@ -39,9 +42,6 @@ if TYPE_CHECKING:
     from mlk8s.operations.service import Service
 
 BODY, TRACE = "body.json", "trace.json"
-_GRACE = 60.0
-"""Seconds that Locust may need beyond the profile and the time-out before it counts as hanging."""
-_SAY_EACH = 10
 
 
 def loadtest(
@@ -56,6 +56,8 @@ def loadtest(
     settle: str | float = 0.0,
     processes: int = 1,
     workers: int | Workers | None = None,
+    live: bool | Opener | None = None,
+    own_target: str | None = None,
     on_tick: Callable[[Tick], None] | None = None,
     say: Callable[[str], None] = print,
 ) -> Run:
@@ -70,8 +72,12 @@ def loadtest(
         processes: how many processes of this machine send it together (1 to 64); one sends some ten thousand
             requests/s.
         workers: how many pods of the cluster send it together instead, 1 to 64, or Workers(...).
+        live: whether a notebook's cell shows it while it runs, with a button that stops it; None where there
+            is an IPython kernel with ipywidgets. Or what opens a view of your own.
+        own_target: the host that gets the load, where it is neither loopback nor the connected cluster's own
+            ingress: your word that it is yours.
         on_tick: called once a second with what is seen; must be quick.
-        say: gets a line at the start, every ten seconds, and at the end.
+        say: gets a line at the start, and, where nobody sees a live view, every ten seconds and at the end.
 
     Raises:
         UsageError: a target that must not get load, a request that the model refuses, a used directory.
@@ -85,7 +91,9 @@ def loadtest(
     if workers is not None and processes != 1:
         raise UsageError("workers and processes are both given", expected="one: pods, or processes here")
     url = service.inference.url  # where to connect; the host that a rule has is only told
-    check_target(url, allowed := ingress_hosts(cluster, service))
+    allowed = ingress_hosts(cluster, service)
+    allowed.append(check_target(url, allowed, own=own_target))  # the process that sends checks it again
+    opened = choose(live)
     spread_out = spread(cluster, service, workers, say) if workers is not None else None
     request = _body(service, inputs, body)
     place = _new_directory(directory, service.name, say)
@@ -121,23 +129,31 @@ def loadtest(
         else:
             settings = spread_out.settings(settings)
             facts["workers"] = spread_out.facts()
-            longest = profile.duration + profile.timeout + _GRACE
+            longest = profile.duration + profile.timeout + GRACE
             start = partial(spread_out.start, cluster, service, settings, longest, say)
         _write(place, facts)
         through = f" from {settings.workers} pods through {settings.url}" if spread_out else ""
         say(f"load test: {profile.describe()} to {url}{through}; results in {place}")
         place_of = service.platform.prometheus
         prometheus = Prometheus(cluster, place_of) if place_of else None
-        with Sampler(cluster, service.namespace, service.name, prometheus, place, clock):
-            facts["cut"] = _drive(start, settings, profile, seconds, clock, on_tick, say, facts)
-        facts["ended"] = clock.now()
-        _write(place, facts)
-        run = Run.open(place)
-        run.save()
-    say(repr(run))
-    if facts["cut"] == _INTERRUPTED:
+        run, view = None, opened(profile, service.name)
+        try:
+            with Sampler(cluster, service.namespace, service.name, prometheus, place, clock):
+                facts["cut"] = drive(
+                    start, place, profile, settle=seconds, clock=clock, view=view, on_tick=on_tick, say=say,
+                    facts=facts,
+                )  # fmt: skip
+            facts["ended"] = clock.now()
+            _write(place, facts)
+            run = Run.open(place)
+            run.save()
+        finally:
+            told_all = view.end(run)
+    if not told_all:
+        say(repr(run))
+    if facts["cut"] == INTERRUPTED:
         raise KeyboardInterrupt
-    if facts["cut"]:
+    if facts["cut"] and facts["cut"] != STOPPED:
         raise LoadTestError(
             f"the load test did not run to its end: {facts['cut']}",
             where=str(place / "locust.log"),
@@ -146,59 +162,17 @@ def loadtest(
     return run
 
 
-_INTERRUPTED = "interrupted by Ctrl-C"
-
-
-def _drive(
-    start: Callable[[], LocustProcess | ClusterLoad], settings: Settings, profile: LoadProfile, settle: float,
-    clock: Clock, on_tick: Callable[[Tick], None] | None, say: Callable[[str], None], facts: dict[str, Any],
-) -> str | None:  # fmt: skip
-    """Run Locust, then wait for `settle` seconds; return why it was cut short, or None."""
-    watcher, disk = Watcher(settings.directory), Disk(settings.directory)
-    try:
-        load = start()
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    deadline = clock.now() + profile.duration + profile.timeout + _GRACE
-    end: float | None = None
-    count = 0
-    try:
-        while end is None or clock.now() < end:
-            # Not at the full second: by then the load generator has not written the last one.
-            clock.sleep_until(int(clock.now()) + 1.0 + load.late)
-            if end is None and not load.running():
-                facts["load_ended"] = clock.now()
-                load.stop()
-                if why := load.death():
-                    return why
-                end = clock.now() + settle
-                if settle:
-                    say(f"load is over; watching the replicas for {settle:g} s")
-            if end is None and clock.now() > deadline:
-                return "Locust did not end in time and was stopped"
-            if words := disk.change():
-                say(words)
-            tick = watcher.tick("load" if end is None else "settle")
-            if on_tick:
-                on_tick(tick)
-            if count % _SAY_EACH == _SAY_EACH - 1:
-                say(str(tick))
-            count += 1
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    finally:
-        load.stop()
-        if "workers" in facts:
-            facts["workers"]["lost"] = {str(number): why for number, why in load.lost.items()}
-    return None
-
-
 def ingress_hosts(cluster: Cluster, service: Service) -> list[str]:
-    """Return the addresses at which the connected cluster says that the service's Ingress is."""
+    """Return the addresses that controllers of the connected cluster gave the service's way in.
+
+    What a ConfigMap says of it is a claim, and no address: a wrong word there must not send load elsewhere.
+    """
+    found = way_in(cluster, service.name, service.namespace)
+    if found is not None and found.base is not None:  # its Service's own balancer or node port
+        return [host] if (host := urlsplit(found.base).hostname) else []
     ingress = cluster.find("Ingress", service.name, service.namespace) or {}
     balancer = (ingress.get("status") or {}).get("loadBalancer") or {}
     hosts = [item.get("ip") or item.get("hostname") for item in balancer.get("ingress") or []]
-    hosts += [urlsplit(url or "").hostname for url in (service.platform.ingress_url, service.inference.url)]
     return sorted({host for host in hosts if host})
 
 

@@ -154,7 +154,7 @@ class Run:
         """
         from mlk8s.assess.compare import Block, compare
 
-        if self.profile != baseline.profile:
+        if not self.profile.same_load(baseline.profile):
             raise UsageError(
                 "the two runs had different loads",
                 where=f"{baseline.directory}: {baseline.profile.describe()}; {self.directory}: "

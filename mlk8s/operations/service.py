@@ -208,6 +208,8 @@ class Service:
         settle: str | float = 0.0,
         processes: int = 1,
         workers: int | Workers | None = None,
+        live: bool | None = None,
+        own_target: str | None = None,
         say: Say | None = None,
     ) -> Run:
         """Run a load test through the Ingress, with Locust in a process of its own.
@@ -221,15 +223,21 @@ class Service:
             settle: how long to go on watching replicas after the load, "60s" or seconds.
             processes: how many processes of this machine send it together.
             workers: how many pods of the cluster send it together instead, or Workers(...).
+            live: whether the cell of a notebook shows it while it runs, with a button that stops it; None
+                where there is an IPython kernel with ipywidgets.
+            own_target: the host that gets the load, where it is neither loopback nor the connected cluster's
+                own ingress: your word that it is yours.
 
         Raises:
+            UsageError: a target that must not get load, or a live view where there is no notebook.
             LoadTestError: the load test did not run to its end; what was measured stays in the directory.
         """
         from mlk8s.operations.loadtest import loadtest
 
         return loadtest(
             self.cluster, self, profile, inputs=inputs, body=body, slo=slo, directory=directory,
-            settle=settle, processes=processes, workers=workers, say=say or print,
+            settle=settle, processes=processes, workers=workers, live=live, own_target=own_target,
+            say=say or print,
         )  # fmt: skip
 
     def history(self) -> list[Revision]:

@@ -84,6 +84,41 @@ def draw(
     return Picture(figure, describe(timeline, summary, metric), raster=timeline.num_rows > _MANY_ROWS)
 
 
+def draw_glance(
+    timeline: pa.Table, summary: Summary, *, slo: Slo | None = None, warmup: float = 0.0
+) -> Picture:
+    """Draw load, latency and replicas of a run side by side, small enough for a notebook's cell."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    columns = {name: _series(timeline, name) for name in timeline.column_names}
+    columns["metric_target"] = np.full(timeline.num_rows, np.nan)  # its axis has no room here
+    figure = Figure(figsize=(12, 3.1), layout=ConstrainedLayoutEngine(w_pad=0.08))
+    axes: Sequence[Axes] = figure.subplots(1, 3)
+    _load(axes[0], columns)
+    _latency(axes[1], columns, slo, None)
+    _replicas(axes[2], columns, None)
+    for panel, title in zip(
+        axes, ("Load and throughput", "Latency of right answers", "Replicas"), strict=True
+    ):
+        panel.set_title(title, loc="left", fontsize=11)
+        panel.set_xlabel("time since the start of the load (s)")
+        panel.grid(True, color="#dddddd", linewidth=0.6)
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.margins(x=0.01)
+        if warmup:
+            panel.axvspan(0, warmup, color="#eeeeee", zorder=0)
+        lines, labels = panel.get_legend_handles_labels()
+        if lines:  # below: beside the title there is no room
+            panel.legend(
+                lines, labels, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4, frameon=False,
+                fontsize=8.5, handlelength=2.2, columnspacing=1.1,
+            )  # fmt: skip
+    alt = describe(timeline, summary).replace("Four plots", "Load, latency and replicas", 1)
+    return Picture(figure, alt)
+
+
 def _load(panel: Axes, columns: dict[str, Series]) -> None:
     t = columns["t"]
     panel.set_title("Load and throughput", loc="left")

@@ -235,11 +235,11 @@ def again(run: Run) -> str:
     stages = [
         {key: value for key, value in stage.model_dump().items() if value} for stage in run.profile.stages
     ]
-    plain = run.profile.model_dump()
+    default = type(run.profile).model_fields
     more = {
         name: value
-        for name, value in plain.items()
-        if name != "stages" and value not in (None, 0.0, "regular")
+        for name, value in run.profile.model_dump(exclude={"stages"}).items()
+        if name in ("timeout", "seed", "stop_above") or value != default[name].default
     }
     slo = {key: value for key, value in (run.facts["slo"] or {}).items() if value is not None}
     lines = [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from inspect import signature
 from math import ceil, pi, sin
 from typing import Annotated, Any, Literal, Self
 
@@ -13,26 +14,28 @@ from mlk8s.errors import SpecError
 from mlk8s.spec.base import Spec
 from mlk8s.spec.fields import Seconds, parse_duration
 
-MAX_RPS = 5_000.0
-"""Most requests/s that a profile may offer: a wrong zero must not become an attack."""
-MAX_USERS = 1_000
-MAX_SECONDS = 3_600.0
-"""Longest profile, in seconds."""
+MOST_RPS = 10_000.0
+"""Most requests/s that a profile may offer unless it says so: a wrong zero must not become an attack."""
+MOST_USERS = 1_000
+MOST_DURATION = 3_600.0
+"""Longest profile unless it says otherwise, in seconds."""
+_RPS, _USERS, _SECONDS = 1_000_000.0, 100_000, 7 * 86_400.0
+"""What no ceiling can be raised above."""
 
 _MANY_STAGES = 12
 """More stages than this are not told one by one."""
 
-Rate = Annotated[float, Field(gt=0, le=MAX_RPS, allow_inf_nan=False)]
-Users = Annotated[int, Field(ge=1, le=MAX_USERS, strict=True)]
-Duration = Annotated[Seconds, Field(gt=0, le=MAX_SECONDS)]
+Rate = Annotated[float, Field(gt=0, le=_RPS, allow_inf_nan=False)]
+Users = Annotated[int, Field(ge=1, le=_USERS, strict=True)]
+Duration = Annotated[Seconds, Field(gt=0, le=_SECONDS)]
 
 
 class Stage(Spec):
     """One stage of a load profile: a rate of requests or a number of users, held for a time.
 
     Args:
-        rps: requests/s that are offered, whatever the service answers (0 < rps <= 5,000).
-        users: instead of `rps`, users that each send the next request when the last is answered (1 to 1,000).
+        rps: requests/s that are offered, whatever the service answers; above 0.
+        users: instead of `rps`, users that each send the next request when the last is answered; 1 or more.
         hold: duration, "60s", "1m30s" or a number of seconds.
         ramp: go linearly from the rate of the stage before (0 for the first) to `rps` during `hold`.
 
@@ -69,9 +72,11 @@ class LoadProfile(Spec):
             replayed. The only stage then tells its length, and `rps` its mean rate.
         warmup: seconds at the beginning that are sent but not judged; the report marks them.
         stop_above: share of failed requests within ten seconds at which the test stops itself; 1 never does.
+        most_rps, most_users, most_duration: ceilings of the rate (10,000 requests/s), of users (1,000) and of
+            the length of all stages (an hour). More than that has to be meant: raise them to have it.
 
     Raises:
-        SpecError: when stages are mixed, together longer than an hour, or not longer than the warm-up.
+        SpecError: when stages are mixed, above a ceiling, or not longer than the warm-up.
     """
 
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=1_000)]
@@ -79,9 +84,12 @@ class LoadProfile(Spec):
     connections: Users | None = None
     arrivals: Literal["regular", "poisson"] = "regular"
     seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 1
-    trace: tuple[Annotated[float, Field(ge=0, le=MAX_SECONDS)], ...] | None = None
-    warmup: Annotated[Seconds, Field(ge=0, le=MAX_SECONDS)] = 0.0
+    trace: tuple[Annotated[float, Field(ge=0, le=_SECONDS)], ...] | None = None
+    warmup: Annotated[Seconds, Field(ge=0, le=_SECONDS)] = 0.0
     stop_above: Annotated[float, Field(gt=0, le=1)] = 0.5
+    most_rps: Rate = MOST_RPS
+    most_users: Users = MOST_USERS
+    most_duration: Duration = MOST_DURATION
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -89,8 +97,11 @@ class LoadProfile(Spec):
             raise ValueError("expected all stages with rps or all with users, not a mixture")
         if self.connections is not None and self.closed_loop:
             raise ValueError("connections belongs to stages with rps; with users, each has one connection")
-        if self.duration > MAX_SECONDS:
-            raise ValueError(f"the stages last {self.duration:g} s; expected {MAX_SECONDS:g} s or less")
+        highest = max(stage.rps or 0.0 for stage in self.stages)
+        users = max([self.connections or 0, *(stage.users or 0 for stage in self.stages)])
+        _below("most_rps", highest, self.most_rps, "requests/s")
+        _below("most_users", users, self.most_users, "connections" if self.connections else "users")
+        _below("most_duration", self.duration, self.most_duration, "s")
         if self.warmup >= self.duration:
             raise ValueError(f"warmup is {self.warmup:g} s of {self.duration:g} s; nothing would be judged")
         if self.closed_loop and self.arrivals != "regular":
@@ -109,8 +120,7 @@ class LoadProfile(Spec):
                 "a trace is replayed in one stage with rps that is as long: LoadProfile.replay makes it"
             )
         rate = max(Counter(int(second) for second in trace).values())
-        if rate > MAX_RPS:
-            raise ValueError(f"the trace has {rate} requests in one second; expected {MAX_RPS:g} or fewer")
+        _below("most_rps", rate, self.most_rps, "requests in one second of the trace")
 
     @classmethod
     def steps(cls, *, rps: Sequence[float], hold: str | float, **options: Any) -> LoadProfile:
@@ -193,8 +203,48 @@ class LoadProfile(Spec):
         first = min(times)
         trace = tuple(sorted((time - first) / speed for time in times))
         hold = max(1.0, float(ceil(trace[-1] + 1e-6)))
-        stage = _stage(rps=min(MAX_RPS, max(1e-3, len(trace) / hold)), hold=hold)
+        stage = _stage(rps=min(_RPS, max(1e-3, len(trace) / hold)), hold=hold)
         return cls(stages=(stage,), trace=trace, **options)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> LoadProfile:
+        """Return the profile that a file tells of: fields of LoadProfile, or a shape by name with its own.
+
+            {stages: [{rps: 100, hold: 60s}], timeout: 10s}
+            {spike: {rps: 20, peak: 200, before: 30s, width: 10s, after: 60s}, arrivals: poisson}
+
+        The shapes are constant, steps, ramp, spike, sinusoid, closed and replay (with `times`).
+
+        Raises:
+            SpecError: no shape and no stages, more than one, or a field that there is not.
+        """
+        named = [name for name in _SHAPES if name in values]
+        if len(named) + ("stages" in values) != 1:
+            raise SpecError(
+                f"the profile has {' and '.join(named + ['stages'] * ('stages' in values)) or 'no load'}",
+                where="LoadProfile", expected=f"exactly one of stages, {', '.join(_SHAPES)}",
+            )  # fmt: skip
+        if not named:
+            return cls(**values)
+        shape, more = values[named[0]], {key: value for key, value in values.items() if key != named[0]}
+        if not isinstance(shape, Mapping):
+            raise SpecError(
+                f"{named[0]} is {shape!r}", where="LoadProfile", expected="fields, such as rps: 10"
+            )
+        make = getattr(cls, named[0])
+        try:
+            signature(make).bind(**shape, **more)
+        except TypeError as error:
+            names = [name for name in signature(make).parameters if name != "options"]
+            raise SpecError(
+                f"{named[0]}: {error}", where="LoadProfile", expected=f"fields of it: {', '.join(names)}"
+            ) from None
+        found: LoadProfile = make(**shape, **more)
+        return found
+
+    def same_load(self, other: LoadProfile) -> bool:
+        """Whether both send the same; how much each might have sent does not matter."""
+        return self.model_dump(exclude=_CEILINGS) == other.model_dump(exclude=_CEILINGS)
 
     @property
     def most_connections(self) -> int:
@@ -202,7 +252,7 @@ class LoadProfile(Spec):
         if self.closed_loop:
             return max(stage.users or 0 for stage in self.stages)
         highest = max(stage.rps or 0.0 for stage in self.stages)
-        return self.connections or min(MAX_USERS, max(16, ceil(2 * highest)))
+        return self.connections or min(self.most_users, max(16, ceil(2 * highest)))
 
     @property
     def closed_loop(self) -> bool:
@@ -234,6 +284,18 @@ class LoadProfile(Spec):
             for stage, load in zip(self.stages, loads, strict=True)
         ]
         return ", then ".join(parts)
+
+
+_SHAPES = ("constant", "steps", "ramp", "spike", "sinusoid", "closed", "replay")
+_CEILINGS = {"most_rps", "most_users", "most_duration"}
+
+
+def _below(name: str, value: float, ceiling: float, unit: str) -> None:
+    if value > ceiling:
+        raise ValueError(
+            f"{value:,.10g} {unit} are above the ceiling of {ceiling:,.10g}; if that is meant, raise it: "
+            f"{name}={value:.10g} (--{name.replace('_', '-')} {value:.10g})"
+        )
 
 
 class Slo(Spec):

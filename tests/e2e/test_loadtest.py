@@ -23,6 +23,7 @@ from mlk8s.errors import LoadTestError, UsageError
 from mlk8s.operations.connection import Kubernetes
 from mlk8s.operations.run import Run
 from mlk8s.operations.service import Service
+from mlk8s.storage.broken import broken_onnx
 from mlk8s.storage.models import upload_model
 
 ROWS = np.tile(np.asarray(ROW, np.float32).reshape(1, -1), (64, 1))
@@ -165,3 +166,53 @@ def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
     while not done() and time.monotonic() < end:
         time.sleep(0.2)
     assert done()
+
+
+@pytest.mark.timeout(240)
+def test_a_service_that_fails_ends_its_own_test_and_everything_says_so(
+    k8s: Kubernetes, tmp_path: Path
+) -> None:
+    columns = int(np.asarray(ROW).size)
+    model = upload_model(broken_onnx(columns), f"s3://models/{k8s.namespace}-broken/1", config=k8s.storage())
+    broken = k8s.deploy(
+        mlk8s.ModelService(
+            name="broken", model=model.url, replicas=1, resources=mlk8s.Resources(cpu="50m", memory="256Mi")
+        )
+    )
+    body, directory = tmp_path / "body.json", tmp_path / "run"
+    body.write_bytes(broken.inference.encode(ROWS[:1]))
+    options = ["--spike", "30,60,2s", "--hold", "60s", "--stop-above", "0.3", "--out", str(directory)]
+    where = ["--kubeconfig", str(k8s.cluster.source), "-n", k8s.namespace]
+    done = subprocess.run(
+        [sys.executable, "-m", "mlk8s", "loadtest", "broken", "--body", f"@{body}", *options, *where],
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert (
+        f"30 requests/s for 60 s, then 60 requests/s for 2 s, then 30 requests/s for 60 s to {broken.url}"
+        in (done.stderr)
+    )
+    run = Run.open(directory)
+    assert run.facts["load_ended"] - run.facts["started"] < 60
+    for words in (done.stderr, run.report().read_text()):
+        assert "failed; the bound is 0.3" in words
+    broken.delete()
+
+
+def test_another_host_gets_load_only_by_its_name(service: Service, tmp_path: Path) -> None:
+    # The ingress controller's own pod: in our cluster, and no address that the cluster gave this service.
+    pods = service.cluster.list("Pod", "mlk8s-system")
+    pod = next(item for item in pods if item["metadata"]["name"].startswith("traefik-"))
+    ports = {port["name"]: port["containerPort"] for port in pod["spec"]["containers"][0]["ports"]}
+    host = pod["status"]["podIP"]
+    other = replace(service.platform, ingress_url=f"http://{host}:{ports['web']}")
+    elsewhere = Service(service.cluster, other, service.name, service.namespace)
+    for own, words in (
+        (None, f"load is not sent to {host}"),
+        ("127.0.0.1", "is not what would get the load"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            elsewhere.loadtest(SHORT, inputs=ROWS, directory=tmp_path / "run", own_target=own)
+    assert not (tmp_path / "run").exists()
+    run = elsewhere.loadtest(SHORT, inputs=ROWS, directory=tmp_path / "run", own_target=host)
+    assert run.summary.total.ok == 40 and host in run.facts["target"]["url"]

@@ -65,3 +65,22 @@ def test_the_clusters_own_ingress_is_accepted_and_nothing_beside_it() -> None:
 def test_an_empty_name_allows_nothing() -> None:
     with pytest.raises(UsageError):
         check_target("http://example.com", ["", "."])
+
+
+def test_a_host_that_its_user_owns_is_accepted_by_that_very_name() -> None:
+    url = "http://models.example.com:8443/demo/iris"
+    assert check_target(url, own="models.example.com") == "models.example.com"
+    assert check_target(url, own="Models.Example.COM.") == "models.example.com"
+    assert check_target("http://[2001:db8::7]:80/", own="[2001:db8::7]") == "2001:db8::7"
+    with pytest.raises(UsageError, match=r"--i-own-this-target models\.example\.com"):
+        check_target(url)
+
+
+@pytest.mark.parametrize(
+    "own", ["example.com", "*.example.com", "", "http://models.example.com", "127.0.0.1"]
+)
+def test_another_name_than_the_targets_allows_nothing(own: str) -> None:
+    with pytest.raises(UsageError, match=r"is not what would get the load: that is models\.example\.com"):
+        check_target("http://models.example.com/", own=own)
+    with pytest.raises(UsageError):
+        check_target("http://127.0.0.2/", own=own)  # nor is a wrong word passed over where none is needed
