@@ -150,7 +150,7 @@ def loadtest(
     )
     slo = promise(p50=p50, p90=p90, p95=p95, p99=p99, errors=errors)
     pods = asked(workers, worker_image, worker_cpu)
-    request = _request(data, body)
+    sent = request(data, body)
     k8s = open_namespace(context, namespace, kubeconfig)
     service = k8s.service(name)
     if cacert is not None:
@@ -168,7 +168,7 @@ def loadtest(
             processes=processes,
             workers=pods,
             say=say,
-            **request,
+            **sent,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
@@ -251,7 +251,8 @@ def _profile(steps: str | None, users: str | None, hold: str, **options: Any) ->
         ) from None
 
 
-def _request(data: str | None, body: str | None) -> dict[str, Any]:
+def request(data: str | None, body: str | None) -> dict[str, Any]:
+    """Return the keyword that says what is sent: `inputs` of --data, or `body` of --body."""
     from mlk8s.cli.data import read_inputs, read_text
 
     if data is not None:

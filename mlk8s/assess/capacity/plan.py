@@ -239,5 +239,5 @@ def cores(value: float) -> str:
 
 
 def mebibytes(value: float) -> str:
-    """Return bytes as a quantity, rounded up to 16 MiB; at least 128 MiB, which the model's fetch gets, too."""
+    """Return bytes as a quantity, rounded up to 16 MiB; at least 128, which the model's fetch gets, too."""
     return f"{max(_LEAST_MEMORY, ceil(value / _MEMORY_STEP) * _MEMORY_STEP) // 2**20}Mi"

@@ -1,0 +1,247 @@
+"""The search itself: load tests of one pod, each at the rate that teaches most, until enough is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlk8s.assess.capacity.measured import Capacity
+from mlk8s.assess.capacity.probe import Probe, judge, judged_seconds, requests_needed
+from mlk8s.assess.capacity.threshold import Estimate, estimate
+from mlk8s.assess.capacity.words import CHECKS, probe_words, promise_words
+from mlk8s.assess.compare import Block
+from mlk8s.clients.clock import Clock
+from mlk8s.clients.prometheus import Prometheus
+from mlk8s.errors import LoadTestError, UsageError, WaitTimeout
+from mlk8s.loadgen.histogram import value_of
+from mlk8s.operations.loadtest import loadtest
+from mlk8s.operations.size_copy import OnePod
+from mlk8s.operations.size_usage import Usage
+from mlk8s.spec.load import MAX_RPS, LoadProfile, Slo
+
+if TYPE_CHECKING:
+    from mlk8s.operations.run import Run
+    from mlk8s.report.results import Counts
+
+Say = Callable[[str], None]
+_WARMUP = 2.0
+_BASE = 5.0
+"""Seconds of each stage of the first probe: one user, and many."""
+_MANY_USERS = 32
+_FIRST = 0.75
+"""Share of the saturated rate that is probed first."""
+_DOWN, _UP = 1 / 20, 1.6
+"""Rates that are looked at, as shares of the saturated one."""
+_ENOUGH, _FEWEST = 0.1, 6
+"""Width of the interval, as a share of the rate, and probes, at which the search is over."""
+_OVERHEAD = 6.0
+"""Seconds that a probe takes beyond its load, until it was seen."""
+_SURE = 2
+"""Probes at an end of the rates that decide that the answer lies beyond."""
+_REST = 20.0
+_SLOW = 3.0
+"""A pod has rested when a request takes no more than so many times what it takes alone."""
+
+
+class Search:
+    """Probes one pod until enough is known, or the time is up.
+
+    Args:
+        pod: what is loaded.
+        slo: with a bound on errors.
+        clock: of all of it.
+        deadline: second since the epoch at which the last probe must be over.
+        confidence: of the interval.
+        check: whether 0.9 and 1.2 times the answer are sent in the end.
+        place: directory of the results.
+        say: gets one line a probe.
+    """
+
+    def __init__(
+        self, pod: OnePod, slo: Slo, clock: Clock, deadline: float, confidence: float, check: bool,
+        place: Path, say: Say,
+    ) -> None:  # fmt: skip
+        self._pod, self._slo, self._clock, self._deadline = pod, slo, clock, deadline
+        self._confidence, self._check, self._place, self._say = confidence, check, place, say
+        self.request = b""
+        """Body of every request."""
+        prometheus = pod.service.platform.prometheus
+        source = Prometheus(pod.service.cluster, prometheus) if prometheus else None
+        self._usage = Usage(source, pod.service.namespace, pod.pod)
+        self._timeout = min(60.0, max(2.0, 3 * max(slo.latency.values(), default=1.0)))
+        self._probes: list[Probe] = []
+        self._overhead = _OVERHEAD
+        self._sent = 0
+        self._latency = self._saturation = 0.0
+
+    def measure(self) -> Capacity:
+        """Probe, check, and return what was measured.
+
+        Raises:
+            WaitTimeout: time was up before there was an answer.
+            UsageError: the pod answers too few requests to judge the promise in this time.
+        """
+        begin = self._clock.now()
+        hopeless = self._base()
+        lowest, highest = self._range()
+        found = self._search(lowest, highest, first=lowest if hopeless else _FIRST * self._saturation)
+        checks = self._checks(found) if found is not None and self._check else ()
+        return Capacity(
+            slo=self._slo, estimate=found, lowest=lowest, highest=highest, probes=tuple(self._probes),
+            checks=tuple(checks), latency=self._latency, saturation=self._saturation, start=self._pod.start,
+            memory=self._usage.memory(self._clock.now() - begin),
+        )  # fmt: skip
+
+    def _base(self) -> bool:
+        """Measure a lone request and a full queue; return whether even a lone one breaks the promise."""
+        users = min(_MANY_USERS, 1000)
+        profile = LoadProfile.closed(users=[1, users], hold=_BASE, timeout=60.0, stop_above=1)
+        run = self._run(profile)
+        alone, many = (run.results.during(k * _BASE, (k + 1) * _BASE) for k in range(2))
+        counts = alone.between(0, float("inf"))
+        latency = counts.percentiles()
+        full = many.between(0, float("inf")).ok / _BASE
+        if not counts.ok or latency["p50"] is None:
+            raise LoadTestError(
+                f"the pod gave no right answer to one user in {_BASE:g} s",
+                where=str(run.directory),
+                next_step=f"`mlk8s report {run.directory}` shows what it answered",
+            )
+        self._latency = latency["p50"]
+        self._saturation = max(full, counts.ok / _BASE)
+        self._say(
+            f"size: a request alone takes {1000 * self._latency:.3g} ms; "
+            f"{users} users get {self._saturation:.4g} answers a second"
+        )
+        bounds = self._slo.latency
+        return any((latency[name] or 0.0) > bound for name, bound in bounds.items() if name != "p99")
+
+    def _range(self) -> tuple[float, float]:
+        """Return the lowest and the highest rate to look at."""
+        left = self._deadline - self._clock.now()
+        longest = max(10.0, left / 8 - _OVERHEAD - _WARMUP)
+        # A rate so low that a probe cannot judge it in its share of the time is not looked at.
+        lowest = max(_DOWN * self._saturation, requests_needed(self._slo) / longest)
+        highest = min(MAX_RPS, _UP * self._saturation)
+        if lowest >= _FIRST * highest:
+            raise UsageError(
+                f"the pod answers {self._saturation:.3g} requests/s, and to judge "
+                f"{promise_words(self._slo)} takes {requests_needed(self._slo)} requests a probe",
+                where=f"{left:.0f} s that are left",
+                expected="a promise of a lower percentile, or more time",
+                next_step="--slo-p90 or --slo-p95 instead, or a longer --within",
+            )
+        return lowest, highest
+
+    def _search(self, lowest: float, highest: float, first: float) -> Estimate | None:
+        """Probe where it teaches most; return None where not even the lowest rate holds."""
+        rate, found = min(first, highest), None
+        while True:
+            if not self._fits(rate):
+                break
+            self._probes.append(probe := self._probe(rate))
+            found = estimate([item.trial for item in self._probes], lowest, highest, self._confidence)
+            self._say(
+                f"size: {len(self._probes):>2}. {probe_words(probe, self._slo)}"
+                f"  → {found.rate:.4g}/s ({found.low:.4g} to {found.high:.4g})"
+            )
+            at_floor = [item for item in self._probes if item.rate <= 1.05 * lowest]
+            if found.floor and sum(not item.held for item in at_floor) >= _SURE:
+                return None
+            at_top = [item for item in self._probes if item.rate >= highest / 1.05]
+            if found.ceiling and sum(item.held for item in at_top) >= _SURE:
+                return found
+            if len(self._probes) >= _FEWEST and found.width <= _ENOUGH:
+                return found
+            rate = found.rate
+        if found is None or len(self._probes) < 3:
+            raise WaitTimeout(
+                f"time was up after {len(self._probes)} probes, too few for an answer",
+                where=str(self._place),
+                expected="three probes or more",
+                next_step="allow more time: --within 5m",
+            )
+        if found.width > _ENOUGH:
+            self._say(
+                f"size: time is up; the interval is {100 * found.width:.0f} % of the rate wide, "
+                "and a longer --within makes it narrower"
+            )
+        return found
+
+    def _fits(self, rate: float) -> bool:
+        """Whether there is time for a probe of the rate, and for the checks after it."""
+        one = self._lasts(rate)
+        checks = sum(self._lasts(factor * rate) for factor in CHECKS) if self._check else 0.0
+        return self._clock.now() + one + checks < self._deadline
+
+    def _lasts(self, rate: float) -> float:
+        return _WARMUP + judged_seconds(self._slo, rate) + self._overhead
+
+    def _checks(self, found: Estimate) -> Iterator[Probe]:
+        for factor in CHECKS:
+            if factor * found.rate > MAX_RPS or (found.ceiling and factor > 1):
+                return  # more than may be sent, or than was looked at
+            probe = self._probe(factor * found.rate)
+            self._say(f"size: check at {factor:g} ×: {probe_words(probe, self._slo)}")
+            yield probe
+
+    def _probe(self, rate: float) -> Probe:
+        """Send one rate and judge it."""
+        if self._probes and not self._probes[-1].held:
+            self._rest()
+        seconds = judged_seconds(self._slo, rate)
+        began = self._clock.now()
+        profile = LoadProfile.constant(
+            rps=rate, hold=_WARMUP + seconds, warmup=_WARMUP, timeout=self._timeout, arrivals="poisson",
+            seed=self._sent + 1, stop_above=1,
+        )  # fmt: skip
+        run = self._run(profile)
+        results = run.results
+        start = min(results.load)
+        loaded = results.during(_WARMUP, _WARMUP + seconds)
+        sent = sum(int(load["sent"]) for load in loaded.load.values())
+        ended = loaded.between(0, float("inf")).total
+        judged = results.during(_WARMUP)
+        blocks = [Block(counts.histogram, counts.total) for counts in judged.blocks(1)]
+        total: Counts = run.summary.total
+        verdict = judge(self._slo, blocks, sent=sent, ended=ended, seed=self._sent)
+        ago = self._clock.now() - (start + _WARMUP + seconds)
+        found = Probe(
+            rate=rate, seconds=seconds, requests=total.total, ok=total.ok, percentiles=total.percentiles(),
+            mean=_mean(total), errors=total.error_rate, kept_up=verdict.kept_up, held=verdict.held,
+            share=verdict.share, lag=run.summary.lag["p99"],
+            in_flight=self._usage.in_flight(seconds, ago), cpu=self._usage.cpu(seconds, ago),
+        )  # fmt: skip
+        self._overhead = max(3.0, 0.5 * (self._overhead + self._clock.now() - began - _WARMUP - seconds))
+        return found
+
+    def _run(self, profile: LoadProfile) -> Run:
+        self._sent += 1
+        service = self._pod.service
+        place = self._place / "probes" / f"{self._sent:02}"
+        return loadtest(
+            service.cluster, service, profile, body=self.request, slo=self._slo, directory=place, say=_quiet
+        )
+
+    def _rest(self) -> None:
+        """Wait until what an overload left in the pod's queue is done with."""
+        inference = self._pod.service.inference
+        end = self._clock.now() + _REST
+        while self._clock.now() < end:
+            asked = self._clock.now()
+            inference.request("POST", f"/v2/models/{self._pod.service.name}/infer", body=self.request)
+            if self._clock.now() - asked <= _SLOW * self._latency + 0.05:
+                return
+            self._clock.sleep_until(self._clock.now() + 0.2)
+
+
+def _quiet(line: str) -> None:
+    """Say nothing: a probe has one line of its own."""
+
+
+def _mean(counts: Counts) -> float | None:
+    """Return the mean latency of right answers, in seconds."""
+    if not counts.ok:
+        return None
+    return sum(value_of(bucket) * count for bucket, count in counts.histogram.items()) / counts.ok
