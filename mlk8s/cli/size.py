@@ -113,7 +113,7 @@ def size(
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:  # fmt: skip
-    """Find the most requests/s that one pod holds within a promise (--slo-...), and what to set because of it.
+    """Find the most requests/s that one pod holds within a promise (--slo-...), and what to set for it.
 
     One pod of the service runs beside it as NAME-size, gets the load, and is removed. From what it holds come
     the autoscaler's target and bounds, stabilisation windows, requests, GPUs and cost. Exit code 1 says that
@@ -133,13 +133,14 @@ def size(
         peak=peak, ramp=seconds(ramp, 300.0), headroom=headroom, metric=metric, pod_hour_price=pod_hour_price,
         gpu_hour_price=gpu_hour_price,
     )  # fmt: skip
+    from mlk8s.operations.size import checked, size
+
+    checked(slo, within, confidence)
     sent = request(data, body)
     k8s = open_namespace(context, namespace, kubeconfig)
     service = k8s.service(name)
     if cacert is not None:
         service.trust(cacert)
-    from mlk8s.operations.size import size
-
     with leaves(f"no answer; {name} itself was not touched"):
         found = size(
             service, slo, demand=demand, within=within, check=check, confidence=confidence, directory=out,

@@ -80,7 +80,7 @@ def size(
     """
     clock = Clock()
     began = clock.now()
-    seconds = _checked(slo, within, confidence)
+    seconds = checked(slo, within, confidence)
     demand = demand or Demand()
     live = live_deployment(service.cluster, service.name, service.namespace)
     spec = _spec(live, service)
@@ -137,8 +137,12 @@ def duration(name: str, value: str | float) -> float:
         raise UsageError(f"{name}: {error}", where=repr(value)) from None
 
 
-def _checked(slo: Slo, within: str | float, confidence: float) -> float:
-    """Return the seconds that it may take, after every other number was looked at."""
+def checked(slo: Slo, within: str | float, confidence: float) -> float:
+    """Return the seconds that a size may take, after every number was looked at.
+
+    Raises:
+        UsageError: one is outside its range.
+    """
     seconds = duration("within", within)
     if not SHORTEST <= seconds <= LONGEST:
         raise UsageError(f"within is {seconds:g} s", expected=f"{SHORTEST:g} to {LONGEST:g} seconds")
