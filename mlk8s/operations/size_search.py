@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlk8s.assess.capacity.measured import Capacity
-from mlk8s.assess.capacity.probe import Probe, judge, judged_seconds, requests_needed
+from mlk8s.assess.capacity.probe import Probe, fair_seed, judge, judged_seconds, requests_needed
 from mlk8s.assess.capacity.threshold import Estimate, estimate
 from mlk8s.assess.capacity.words import CHECKS, probe_words, promise_words
 from mlk8s.assess.compare import Block
@@ -33,7 +33,7 @@ _FIRST = 0.75
 """Share of the saturated rate that is probed first."""
 _DOWN, _UP = 1 / 20, 1.6
 """Rates that are looked at, as shares of the saturated one."""
-_ENOUGH, _FEWEST = 0.1, 6
+_ENOUGH, _FEWEST = 0.15, 6
 """Width of the interval, as a share of the rate, and probes, at which the search is over."""
 _OVERHEAD = 6.0
 """Seconds that a probe takes beyond its load, until it was seen."""
@@ -194,7 +194,7 @@ class Search:
         began = self._clock.now()
         profile = LoadProfile.constant(
             rps=rate, hold=_WARMUP + seconds, warmup=_WARMUP, timeout=self._timeout, arrivals="poisson",
-            seed=self._sent + 1, stop_above=1,
+            seed=fair_seed(rate, _WARMUP, seconds, first=1000 * self._sent), stop_above=1,
         )  # fmt: skip
         run = self._run(profile)
         results = run.results

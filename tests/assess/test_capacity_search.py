@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlk8s.assess.capacity.measured import monotone
-from mlk8s.assess.capacity.probe import complete, judge, judged_seconds, requests_needed
+from mlk8s.assess.capacity.probe import complete, fair_seed, judge, judged_seconds, requests_needed
 from mlk8s.assess.capacity.threshold import Trial, estimate
 from mlk8s.assess.compare import Block
+from mlk8s.loadgen.arrivals import Arrivals, Profile
 from mlk8s.loadgen.histogram import bucket_of
 from mlk8s.spec.load import Slo
 
@@ -22,11 +23,11 @@ trials = st.lists(st.builds(Trial, rate=st.floats(10.0, 1000.0), held=st.floats(
 
 
 def search(true: float, seed: int, probes: int, *, spread: float = 0.03) -> tuple[float, float, float]:
-    """Probes of a pod that holds below `true`, with noise; each at the middle of what is believed."""
+    """Probes of a pod that holds `true` three times of four; each at the middle of what is believed."""
     random, seen = np.random.default_rng(seed), []
     for _ in range(probes):
         rate = estimate(seen, true / 7, true * 3).rate
-        holds = random.random() < 1 / (1 + np.exp((np.log(rate) - np.log(true)) / spread))
+        holds = random.random() < 1 / (1 + np.exp((np.log(rate) - np.log(true)) / spread) / 3)
         seen.append(Trial(rate, float(holds)))
     found = estimate(seen, true / 7, true * 3)
     return found.rate, found.low, found.high
@@ -80,6 +81,19 @@ def test_the_unit_does_not_matter(seen: list[Trial], factor: float) -> None:
 def test_the_order_of_probes_does_not_matter() -> None:
     seen = [Trial(40, 1.0), Trial(90, 0.3), Trial(120, 0.0), Trial(80, 1.0)]
     assert estimate(seen, 5, 500).rate == pytest.approx(estimate(seen[::-1], 5, 500).rate)
+
+
+@given(st.floats(2.0, 3_000.0), st.integers(0, 1000))
+@settings(deadline=None, max_examples=20)
+def test_a_fair_seed_brings_the_rate_that_was_asked_for(rate: float, first: int) -> None:
+    seconds = judged_seconds(SLO, rate)
+    seed = fair_seed(rate, 2.0, seconds, first)
+    arrivals = Arrivals(Profile([{"hold": 2.0 + seconds, "rps": rate}]), seed=seed)
+    arrivals.before(2.0)
+    times = arrivals.before(2.0 + seconds)
+    assert len(times) == pytest.approx(rate * seconds, rel=0.02, abs=2)
+    gaps = np.diff(times)
+    assert 0.7 < np.std(gaps) / np.mean(gaps) < 1.4  # still as random as they come
 
 
 def test_an_answer_at_an_edge_says_so() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 
 import numpy as np
 
 from mlk8s.assess.capacity.threshold import Trial
 from mlk8s.assess.compare import Block, observed, resampled
 from mlk8s.assess.slo import SHARES, assess_slo
+from mlk8s.loadgen.arrivals import Arrivals, Profile
 from mlk8s.spec.load import Slo
 
 ERRORS = 0.01
@@ -22,6 +23,9 @@ _SHORTEST = 8.0
 """Seconds that a probe is judged over, at least."""
 _DRAWS = 400
 _FEWEST_BLOCKS = 5
+_SEEDS, _CLOSE = 100, 0.005
+_WEIGHTS = np.array([0.2, 1.0])
+"""How much it matters that requests are too many or too few in the warm-up, and in what is judged."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,31 @@ def requests_needed(slo: Slo) -> int:
 def judged_seconds(slo: Slo, rate: float) -> float:
     """Return how long a probe of a rate has to be judged."""
     return max(_SHORTEST, float(ceil(requests_needed(slo) / rate)))
+
+
+def fair_seed(rate: float, warmup: float, seconds: float, first: int) -> int:
+    """Return a seed of random arrivals that brings about as many requests as the rate says.
+
+    In a few seconds chance alone makes a rate some percent higher or lower, and a pod near its limit would be
+    judged by a rate that nobody asked for. When they come, and how close together, stays random.
+
+    Args:
+        rate: requests/s.
+        warmup, seconds: that are sent before, and while, it is judged.
+        first: seed that is tried first; the next hundred are the others.
+    """
+    profile = Profile([{"hold": warmup + seconds, "rps": rate}])
+    wanted = np.array([rate * warmup, rate * seconds])
+    best, least = first, inf
+    for seed in range(first, first + _SEEDS):
+        arrivals = Arrivals(profile, seed=seed)
+        found = np.array([len(arrivals.before(warmup)), len(arrivals.before(warmup + seconds))])
+        off = float(np.max(np.abs(found - wanted) / np.maximum(wanted, 1.0) * _WEIGHTS))
+        if off < least:
+            best, least = seed, off
+        if least <= _CLOSE:
+            break
+    return best
 
 
 def judge(slo: Slo, blocks: Sequence[Block], *, sent: int, ended: int, seed: int = 1) -> Judgement:

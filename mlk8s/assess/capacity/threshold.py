@@ -1,10 +1,10 @@
 """The most requests/s that a pod holds, from few noisy probes: a Bayesian estimate on a grid of rates.
 
 Whether a probe of a rate holds is partly chance: requests come at random, and the machine has other work. So
-the share of probes that hold falls with the rate in an S, whose middle is looked for: the rate that holds as
-often as not. Each probe turns what is believed about it, and the next probe is sent at the middle of that
-belief, where it teaches most (QUEST: Watson and Pelli, Perception & Psychophysics 33, 1983; at the median, as
-in King-Smith et al., Vision Research 34, 1994). How steep the S is is not known either, and is averaged over
+the share of probes that hold falls with the rate in an S, and the rate is looked for at which it is three of
+four. Each probe turns what is believed about it, and the next probe is sent at the middle of that belief,
+where it teaches most (QUEST: Watson and Pelli, Perception & Psychophysics 33, 1983; at the median, as in
+King-Smith et al., Vision Research 34, 1994). How steep the S is is not known either, and is averaged over
 (Kontsevich and Tyler, Vision Research 39, 1999). A small share of probes is taken to end by accident, so that
 one disturbed probe does not decide.
 """
@@ -18,10 +18,14 @@ import numpy as np
 
 STEP = 0.005
 """Distance of neighbouring rates of the grid, as a share."""
+HOLDS = 0.75
+"""Share of probes that hold at the rate that is looked for: half would be a promise kept by chance."""
 SPREADS = (0.01, 0.02, 0.04, 0.08, 0.16)
 """How gently the share that holds may fall: scale of the logistic function, in logarithms of the rate."""
 ACCIDENTS = 0.04
 """Share of probes whose end has nothing to do with their rate."""
+
+_SHIFT = float(np.log(1 / HOLDS - 1))
 
 Numbers = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -86,7 +90,7 @@ def estimate(trials: Sequence[Trial], lowest: float, highest: float, confidence:
     low, middle, high = (
         float(np.exp(np.interp(part, share - belief / 2, logs))) for part in (tail, 0.5, 1 - tail)
     )
-    edge = 4 * STEP
+    edge = 0.05
     return Estimate(
         rate=middle, low=low, high=high, confidence=confidence,
         floor=middle <= lowest * (1 + edge), ceiling=middle >= highest / (1 + edge),
@@ -98,7 +102,7 @@ def _belief(trials: Sequence[Trial], logs: Numbers) -> Numbers:
     spreads = np.array(SPREADS)[:, None]
     total = np.zeros((len(SPREADS), len(logs)))
     for trial in trials:
-        distance = np.clip((np.log(trial.rate) - logs) / spreads, -500, 500)
+        distance = np.clip((np.log(trial.rate) - logs) / spreads + _SHIFT, -500, 500)
         holds = ACCIDENTS / 2 + (1 - ACCIDENTS) / (1 + np.exp(distance))
         total += trial.held * np.log(holds) + (1 - trial.held) * np.log1p(-holds)
     weights = np.exp(total - total.max()).sum(axis=0)
