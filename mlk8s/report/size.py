@@ -32,7 +32,7 @@ def draw_size(capacity: Capacity, name: str) -> Picture:
     from matplotlib.figure import Figure
 
     bounded = next(reversed(capacity.slo.latency), None)
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
     panel = figure.subplots()
     _interval(panel, capacity)
     _probes(panel, capacity, bounded)
@@ -53,7 +53,8 @@ def draw_size(capacity: Capacity, name: str) -> Picture:
     panel.set_xlabel("requests/s offered to one pod")
     panel.set_xlim(left=0)
     panel.grid(True, color="#dddddd", linewidth=0.6)
-    panel.legend(frameon=False, loc="upper left")
+    # beside the panel: the probes may be anywhere in it
+    panel.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
     figure.suptitle(f"What one pod of {name} holds", fontsize=12, fontweight="bold")
     return Picture(figure, _alt(capacity, name, bounded))
 
