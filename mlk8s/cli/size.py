@@ -187,6 +187,7 @@ def _show(found: Sizing, output: Form) -> None:
             limit, memory = plan.resources.cpu_limit, plan.resources.memory_limit or plan.resources.memory
             pairs.append(("limits", f"cpu {limit or 'none'}, memory {memory}"))
         pairs += [("GPUs", plan.gpus), ("cost", plan.cost and f"{plan.cost:.3g} per million requests")]
+    if found.misfit is None:
         pairs.append(("apply", f"mlk8s deploy -f {found.directory}/service.yaml"))
         namespace = found.facts["namespace"]
         pairs += [

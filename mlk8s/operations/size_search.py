@@ -74,6 +74,8 @@ class Search:
         self._overhead = _OVERHEAD
         self._sent = 0
         self._latency = self._saturation = 0.0
+        self._tired = False
+        """Whether the last probe was more than the pod could take."""
 
     def measure(self) -> Capacity:
         """Probe, check, and return what was measured.
@@ -188,7 +190,7 @@ class Search:
 
     def _probe(self, rate: float) -> Probe:
         """Send one rate and judge it."""
-        if self._probes and not self._probes[-1].held:
+        if self._tired:
             self._rest()
         seconds = judged_seconds(self._slo, rate)
         began = self._clock.now()
@@ -213,6 +215,7 @@ class Search:
             share=verdict.share, lag=run.summary.lag["p99"],
             in_flight=self._usage.in_flight(seconds, ago), cpu=self._usage.cpu(seconds, ago),
         )  # fmt: skip
+        self._tired = not found.held
         self._overhead = max(3.0, 0.5 * (self._overhead + self._clock.now() - began - _WARMUP - seconds))
         return found
 

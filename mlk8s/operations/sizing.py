@@ -16,7 +16,7 @@ from mlk8s.assess.capacity.measured import Capacity
 from mlk8s.assess.capacity.plan import Demand, Plan, plan
 from mlk8s.assess.capacity.probe import Probe
 from mlk8s.assess.capacity.threshold import Estimate
-from mlk8s.errors import UsageError
+from mlk8s.errors import SpecError, UsageError
 from mlk8s.render.size import document, patches
 from mlk8s.render.stored import dump_spec
 from mlk8s.report.whole import whole
@@ -118,10 +118,19 @@ class Sizing:
             )
         return planned_spec(self.measured_spec, self.plan)
 
+    @cached_property
+    def misfit(self) -> str | None:
+        """Why there is no spec to deploy: no rate holds, or the plan does not fit the service; else None."""
+        try:
+            self.spec  # noqa: B018 - asked whether it can be made
+        except (UsageError, SpecError) as error:
+            return error.what
+        return None
+
     @property
     def patches(self) -> list[dict[str, Any]]:
         """What changes in Kubernetes' own objects: kind, name, type (of `kubectl patch`), patch."""
-        if self.plan is None:
+        if self.misfit is not None:
             return []
         return patches(self.measured_spec, self.spec, self.facts["namespace"], self.facts["track"])
 
@@ -134,7 +143,9 @@ class Sizing:
                 words.check_words(self.capacity),
                 *words.plan_words(self.capacity, self.plan, self.demand),
             ]
-            found += self.plan.notes
+            found += [*self.plan.notes, *words.doubts(self.capacity)]
+            if self.misfit is not None:
+                found.append(f"That does not fit the rest of its spec: {self.misfit}")
         return [item for item in found if item]
 
     def planned(self, **changes: Any) -> Sizing:
@@ -186,7 +197,7 @@ class Sizing:
         }  # fmt: skip
         with whole(self.directory / FILE) as file:
             file.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
-        if self.plan is None:
+        if self.misfit is not None:
             return
         import yaml
 

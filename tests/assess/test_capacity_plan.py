@@ -18,7 +18,14 @@ from mlk8s.assess.capacity.plan import (
     scale_down_window,
     significant,
 )
-from mlk8s.assess.capacity.words import answer_words, check_words, confirmed, plan_words, promise_words
+from mlk8s.assess.capacity.words import (
+    answer_words,
+    check_words,
+    confirmed,
+    doubts,
+    plan_words,
+    promise_words,
+)
 from mlk8s.errors import SpecError, UsageError
 from mlk8s.render.scaling import behavior
 from mlk8s.spec.autoscale import Autoscale, Behavior
@@ -216,6 +223,12 @@ def test_a_check_that_goes_otherwise_is_told() -> None:
     assert confirmed(measured) is False
     assert "That is not what the answer promises" in check_words(measured)
     assert confirmed(capacity(50.0)) is None and check_words(capacity(50.0)) == ""
+
+
+def test_a_generator_that_is_late_is_told() -> None:
+    assert doubts(capacity(50.0)) == []
+    late = capacity(50.0, probes=(probe(45.0, lag=0.02), probe(55.0, held=False, lag=0.5)))
+    assert "up to 20 ms late" in doubts(late)[0]
 
 
 def test_a_pod_that_holds_nothing_is_told() -> None:

@@ -9,7 +9,7 @@ import pytest
 from capacity_cases import capacity, probe
 
 from mlk8s.assess.capacity.plan import Demand
-from mlk8s.errors import UsageError
+from mlk8s.errors import SpecError, UsageError
 from mlk8s.operations.sizing import Sizing
 from mlk8s.report.size import draw_size, probe_rows
 from mlk8s.spec.autoscale import Autoscale
@@ -64,6 +64,17 @@ def test_a_pod_that_holds_nothing_has_no_plan(tmp_path: Path) -> None:
     assert "does not hold" in repr(again)
     assert "Not even the lowest rate held." in again.plot().alt
     with pytest.raises(UsageError, match="does not hold"):
+        _ = again.spec
+
+
+def test_a_plan_that_does_not_fit_is_told_and_nothing_is_lost(sizing: Sizing) -> None:
+    huge = sizing.planned(peak=1e6)
+    huge.save()
+    again = Sizing.open(huge.directory)
+    assert again.rate == 50.0 and again.patches == []
+    assert "does not fit the rest of its spec" in repr(again) and "less than or equal to 1000" in repr(again)
+    assert not (huge.directory / "service.yaml").exists()
+    with pytest.raises(SpecError):
         _ = again.spec
 
 

@@ -8,6 +8,8 @@ from mlk8s.assess.capacity.probe import Probe
 from mlk8s.assess.scaling.twin import Cadence
 from mlk8s.spec.load import Slo
 
+_LATE = 0.1
+"""Lag of the generator, as a share of the promised latency, that is worth a word."""
 CHECKS = (0.9, 1.2)
 """Multiples of the answer that are checked: one has to hold, the other to break."""
 
@@ -47,6 +49,19 @@ def check_words(capacity: Capacity) -> str:
         expected = expected and probe.held == (factor < 1)
     text = "Checked: " + ", ".join(parts) + "."
     return text if expected else f"{text} That is not what the answer promises: trust it less."
+
+
+def doubts(capacity: Capacity) -> list[str]:
+    """Return what speaks against the pod as the cause of what was seen, in sentences."""
+    found = []
+    bound = min(capacity.slo.latency.values(), default=None)
+    late = max((probe.lag or 0.0 for probe in capacity.probes if probe.held), default=0.0)
+    if bound is not None and late > _LATE * bound:
+        found.append(
+            f"The load generator itself was up to {seconds(late)} late with 1 % of the requests, which is in "
+            "their latency: on a machine with more CPU to spare the answer may be higher."
+        )
+    return found
 
 
 def confirmed(capacity: Capacity) -> bool | None:
