@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,15 +18,15 @@ from mlk8s.loadgen.histogram import value_of
 from mlk8s.operations.loadtest import loadtest
 from mlk8s.operations.size_copy import OnePod
 from mlk8s.operations.size_usage import Usage
+from mlk8s.report.results import Counts, together
 from mlk8s.spec.load import MAX_RPS, LoadProfile, Slo
 
 if TYPE_CHECKING:
     from mlk8s.operations.run import Run
-    from mlk8s.report.results import Counts
 
 Say = Callable[[str], None]
 _WARMUP = 2.0
-_BASE = 5.0
+_BASE = 4.0
 """Seconds of each stage of the first probe: one user, and many."""
 _MANY_USERS = 32
 _FIRST = 0.75
@@ -88,7 +88,7 @@ class Search:
         hopeless = self._base()
         lowest, highest = self._range()
         found = self._search(lowest, highest, first=lowest if hopeless else _FIRST * self._saturation)
-        checks = self._checks(found) if found is not None and self._check else ()
+        checks = self._checks(found) if found is not None and self._check else []
         return Capacity(
             slo=self._slo, estimate=found, lowest=lowest, highest=highest, probes=tuple(self._probes),
             checks=tuple(checks), latency=self._latency, saturation=self._saturation, start=self._pod.start,
@@ -142,7 +142,7 @@ class Search:
         while True:
             if not self._fits(rate):
                 break
-            self._probes.append(probe := self._probe(rate))
+            self._probes += [probe := self._send(rate)[0]]
             found = estimate([item.trial for item in self._probes], lowest, highest, self._confidence)
             self._say(
                 f"size: {len(self._probes):>2}. {probe_words(probe, self._slo)}"
@@ -174,50 +174,63 @@ class Search:
     def _fits(self, rate: float) -> bool:
         """Whether there is time for a probe of the rate, and for the checks after it."""
         one = self._lasts(rate)
-        checks = sum(self._lasts(factor * rate) for factor in CHECKS) if self._check else 0.0
+        checks = self._lasts(*(factor * rate for factor in CHECKS)) if self._check else 0.0
         return self._clock.now() + one + checks < self._deadline
 
-    def _lasts(self, rate: float) -> float:
-        return _WARMUP + judged_seconds(self._slo, rate) + self._overhead
+    def _lasts(self, *rates: float) -> float:
+        """Return the seconds that a load test of some rates takes, one after the other."""
+        return len(rates) * (_WARMUP + judged_seconds(self._slo, min(rates))) + self._overhead
 
-    def _checks(self, found: Estimate) -> Iterator[Probe]:
-        for factor in CHECKS:
-            if factor * found.rate > MAX_RPS or (found.ceiling and factor > 1):
-                return  # more than may be sent, or than was looked at
-            probe = self._probe(factor * found.rate)
+    def _checks(self, found: Estimate) -> list[Probe]:
+        """Send what has to hold, then what has to break."""
+        # Not more than may be sent, nor than was looked at.
+        factors = [
+            factor
+            for factor in CHECKS
+            if factor * found.rate <= MAX_RPS and not (found.ceiling and factor > 1)
+        ]
+        probes = self._send(*(factor * found.rate for factor in factors))
+        for factor, probe in zip(factors, probes, strict=True):
             self._say(f"size: check at {factor:g} ×: {probe_words(probe, self._slo)}")
-            yield probe
+        return probes
 
-    def _probe(self, rate: float) -> Probe:
-        """Send one rate and judge it."""
+    def _send(self, *rates: float) -> list[Probe]:
+        """Send rates in a row, the highest last, and judge each: what it leaves would be the next one's."""
         if self._tired:
             self._rest()
-        seconds = judged_seconds(self._slo, rate)
-        began = self._clock.now()
-        profile = LoadProfile.constant(
-            rps=rate, hold=_WARMUP + seconds, warmup=_WARMUP, timeout=self._timeout, arrivals="poisson",
-            seed=fair_seed(rate, _WARMUP, seconds, first=1000 * self._sent), stop_above=1,
+        began, seconds = self._clock.now(), judged_seconds(self._slo, min(rates))
+        length = _WARMUP + seconds
+        profile = LoadProfile.steps(
+            rps=rates, hold=length, timeout=self._timeout, arrivals="poisson", stop_above=1,
+            seed=fair_seed(rates, _WARMUP, seconds, first=1000 * self._sent),
         )  # fmt: skip
         run = self._run(profile)
-        results = run.results
-        start = min(results.load)
-        loaded = results.during(_WARMUP, _WARMUP + seconds)
-        sent = sum(int(load["sent"]) for load in loaded.load.values())
-        ended = loaded.between(0, float("inf")).total
-        judged = results.during(_WARMUP)
-        blocks = [Block(counts.histogram, counts.total) for counts in judged.blocks(1)]
-        total: Counts = run.summary.total
-        verdict = judge(self._slo, blocks, sent=sent, ended=ended, seed=self._sent)
-        ago = self._clock.now() - (start + _WARMUP + seconds)
-        found = Probe(
+        last = len(rates) - 1
+        probes = [
+            self._seen(run, rate, k * length + _WARMUP, seconds, k == last) for k, rate in enumerate(rates)
+        ]
+        self._tired = not probes[-1].held
+        over = self._clock.now() - began - len(rates) * length
+        self._overhead = max(3.0, 0.5 * (self._overhead + over))
+        return probes
+
+    def _seen(self, run: Run, rate: float, begin: float, seconds: float, last: bool) -> Probe:
+        """Judge the `seconds` of a load test from `begin` on; of the last, what was answered later, too."""
+        loaded = run.results.during(begin, begin + seconds)
+        judged = run.results.during(begin) if last else loaded
+        total = together(judged.requests.values())
+        verdict = judge(
+            self._slo, [Block(counts.histogram, counts.total) for counts in judged.blocks(1)],
+            sent=sum(int(load["sent"]) for load in loaded.load.values()),
+            ended=sum(counts.total for counts in loaded.requests.values()), seed=self._sent,
+        )  # fmt: skip
+        ago = self._clock.now() - (min(run.results.load) + begin + seconds)
+        return Probe(
             rate=rate, seconds=seconds, requests=total.total, ok=total.ok, percentiles=total.percentiles(),
             mean=_mean(total), errors=total.error_rate, kept_up=verdict.kept_up, held=verdict.held,
-            share=verdict.share, lag=run.summary.lag["p99"],
+            share=verdict.share, lag=judged.lag()["p99"],
             in_flight=self._usage.in_flight(seconds, ago), cpu=self._usage.cpu(seconds, ago),
         )  # fmt: skip
-        self._tired = not found.held
-        self._overhead = max(3.0, 0.5 * (self._overhead + self._clock.now() - began - _WARMUP - seconds))
-        return found
 
     def _run(self, profile: LoadProfile) -> Run:
         self._sent += 1

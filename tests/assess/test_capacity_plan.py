@@ -155,6 +155,8 @@ def test_resources_are_what_was_used() -> None:
     found = plan(capacity(50.0, probes=probes, memory=200 * 2**20), spec, Demand())
     assert found.resources == Resources(cpu="250m", cpu_limit="300m", memory="256Mi", memory_limit="2Gi")
     assert found.notes == ()
+    idle = plan(capacity(50.0, probes=(probe(40.0, cpu=0.1),), memory=1.0), spec, Demand())
+    assert "uses 0.12 of the 0.3 CPUs of its limit: what holds it back is not that limit" in idle.notes[0]
     full = plan(capacity(50.0, probes=(probe(40.0, cpu=0.29),), memory=1.0), spec, Demand())
     assert full.resources is not None and full.resources.cpu == "300m"  # no more than the limit
     assert "CPU holds the pod back" in full.notes[0]

@@ -86,20 +86,27 @@ class Capacity:
         The variability is the least-squares factor of the queue in Sakasegawa's approximation; see
         `ServiceModel.in_flight`.
         """
-        capacity, servers = self.capacity, max(1.0, self.capacity * self.latency)
+        capacity, latency = self.capacity, self._alone
+        servers = max(1.0, capacity * latency)
         above = below = 0.0
         for probe in self._good:
             use = probe.rate / capacity
             if use >= _MOST_USE:
                 continue
             queue = use ** sqrt(2 * (servers + 1)) / (1 - use)
-            above += queue * (_in_flight(probe) - probe.rate * self.latency)
+            above += queue * (_in_flight(probe) - probe.rate * latency)
             below += queue * queue
         variability = max(0.0, above / below) if below else 0.5
         return ServiceModel(
-            capacity=capacity, latency=self.latency, start=self.start, variability=variability,
+            capacity=capacity, latency=latency, start=self.start, variability=variability,
             cpu=self.cpu_per_request,
         )  # fmt: skip
+
+    @property
+    def _alone(self) -> float:
+        """Seconds of a lone request: in the pod alone, without the way to it, where the pod counts."""
+        counted = [probe.in_flight / probe.rate for probe in self._good if probe.in_flight]
+        return min([self.latency, *counted])
 
     @property
     def _good(self) -> list[Probe]:

@@ -20,7 +20,9 @@ _SHORTEST_WINDOW = 60.0
 _WINDOWS = 2.0
 """Stabilisation of the way down, in reaction times: a pod that was removed too early is missed for one."""
 _CPU_BOUND = 0.85
-"""Share of its CPU limit from which on the limit is called what holds a pod back."""
+"""Share of its CPU limit from which on the limit is called what holds a pod back,"""
+_CPU_IDLE = 0.6
+"""and below which it is not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +219,12 @@ def _resources(capacity: Capacity, spec: ModelService) -> tuple[Resources | None
             notes.append(
                 f"CPU holds the pod back: at that rate it uses {used:.2f} of the {limit:g} CPUs of its "
                 "limit, which stays as it is, because the rate was measured under it."
+            )
+        elif used < _CPU_IDLE * limit < inf and spec.gpu is None:
+            notes.append(
+                f"At that rate the pod uses {used:.2f} of the {limit:g} CPUs of its limit: what holds it "
+                "back is not that limit, but perhaps other work on its node, the ingress controller, the "
+                "machine that sends the load, or its own threads."
             )
     if capacity.memory is not None:
         changes["memory"] = mebibytes(capacity.memory * _MEMORY_ROOM)

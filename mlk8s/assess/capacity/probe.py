@@ -93,24 +93,27 @@ def judged_seconds(slo: Slo, rate: float) -> float:
     return max(_SHORTEST, float(ceil(requests_needed(slo) / rate)))
 
 
-def fair_seed(rate: float, warmup: float, seconds: float, first: int) -> int:
-    """Return a seed of random arrivals that brings about as many requests as the rate says.
+def fair_seed(rates: Sequence[float], warmup: float, seconds: float, first: int) -> int:
+    """Return a seed of random arrivals that brings about as many requests as the rates say.
 
     In a few seconds chance alone makes a rate some percent higher or lower, and a pod near its limit would be
     judged by a rate that nobody asked for. When they come, and how close together, stays random.
 
     Args:
-        rate: requests/s.
-        warmup, seconds: that are sent before, and while, it is judged.
+        rates: requests/s, one after the other.
+        warmup, seconds: of each, that are sent before, and while, it is judged.
         first: seed that is tried first; the next hundred are the others.
     """
-    profile = Profile([{"hold": warmup + seconds, "rps": rate}])
-    wanted = np.array([rate * warmup, rate * seconds])
+    length = warmup + seconds
+    profile = Profile([{"hold": length, "rps": rate} for rate in rates])
+    ends = [k * length + part for k in range(len(rates)) for part in (warmup, length)]
+    wanted = np.array([rate * part for rate in rates for part in (warmup, seconds)])
+    weights = np.tile(_WEIGHTS, len(rates)) / np.maximum(wanted, 1.0)
     best, least = first, inf
     for seed in range(first, first + _SEEDS):
         arrivals = Arrivals(profile, seed=seed)
-        found = np.array([len(arrivals.before(warmup)), len(arrivals.before(warmup + seconds))])
-        off = float(np.max(np.abs(found - wanted) / np.maximum(wanted, 1.0) * _WEIGHTS))
+        found = np.array([len(arrivals.before(end)) for end in ends])
+        off = float(np.max(np.abs(found - wanted) * weights))
         if off < least:
             best, least = seed, off
         if least <= _CLOSE:
