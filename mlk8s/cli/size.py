@@ -100,6 +100,13 @@ def size(
         float,
         typer.Option("--confidence", metavar="SHARE", rich_help_panel=_SEARCH, help="Of the interval."),
     ] = 0.9,
+    precision: Annotated[
+        float,
+        typer.Option(
+            "--precision", metavar="SHARE", rich_help_panel=_SEARCH,
+            help="Width of the interval at which the search is over, as a share of the rate.",
+        ),
+    ] = 0.15,
     apply: Annotated[
         bool, typer.Option("--apply", help="Deploy the service with what follows, and wait until it serves.")
     ] = False,
@@ -135,7 +142,7 @@ def size(
     )  # fmt: skip
     from mlk8s.operations.size import checked, size
 
-    checked(slo, within, confidence)
+    checked(slo, within, confidence, precision)
     sent = request(data, body)
     k8s = open_namespace(context, namespace, kubeconfig)
     service = k8s.service(name)
@@ -143,7 +150,8 @@ def size(
         service.trust(cacert)
     with leaves(f"no answer; {name} itself was not touched"):
         found = size(
-            service, slo, demand=demand, within=within, check=check, confidence=confidence, directory=out,
+            service, slo, demand=demand, within=within, check=check, confidence=confidence,
+            precision=precision, directory=out,
             say=say, **sent,
         )  # fmt: skip
     _show(found, output)

@@ -248,6 +248,7 @@ class Service:
         within: str | float = "5m",
         check: bool = True,
         confidence: float = 0.9,
+        precision: float = 0.15,
         directory: str | os.PathLike[str] | None = None,
         say: Say | None = None,
     ) -> Sizing:
@@ -267,6 +268,7 @@ class Service:
             within: time that all of it may take.
             check: whether 0.9 and 1.2 times the answer are sent in the end.
             confidence: of the interval.
+            precision: width of the interval, as a share of the rate, at which the search is over.
             directory: for the results; None makes one under ./runs.
 
         Raises:
@@ -283,7 +285,7 @@ class Service:
         )  # fmt: skip
         return size(
             self, slo, inputs=inputs, body=body, demand=demand, within=within, check=check,
-            confidence=confidence, directory=directory, say=say or print,
+            confidence=confidence, precision=precision, directory=directory, say=say or print,
         )  # fmt: skip
 
     def history(self) -> list[Revision]:

@@ -49,6 +49,7 @@ def size(
     within: str | float = 300.0,
     check: bool = True,
     confidence: float = 0.9,
+    precision: float = 0.15,
     directory: str | os.PathLike[str] | None = None,
     say: Say = print,
 ) -> Sizing:
@@ -65,6 +66,7 @@ def size(
         within: time that all of it may take, "5m" or seconds; 60 s to an hour.
         check: send 0.9 and 1.2 times the answer in the end, to see that the one holds and the other breaks.
         confidence: of the interval, above 0.5 and below 1.
+        precision: width of the interval, as a share of the rate, at which the search is over; 0.02 to 1.
         directory: new directory for the results; None makes one under ./runs.
         say: gets one line a probe.
 
@@ -80,7 +82,7 @@ def size(
     """
     clock = Clock()
     began = clock.now()
-    seconds = checked(slo, within, confidence)
+    seconds = checked(slo, within, confidence, precision)
     demand = demand or Demand()
     live = live_deployment(service.cluster, service.name, service.namespace)
     spec = _spec(live, service)
@@ -102,7 +104,9 @@ def size(
         if service.ca is not None:
             pod.service.trust(service.ca)
         say(f"size {service.name}: its pod was ready after {pod.start:.0f} s")
-        work = Search(pod, complete(slo), clock, began + seconds - _END, confidence, check, place, say)
+        work = Search(
+            pod, complete(slo), clock, began + seconds - _END, confidence, precision, check, place, say
+        )
         work.request = request_body(pod.service, inputs, body)
         capacity = work.measure()
     facts["ended"] = clock.now()
@@ -137,7 +141,7 @@ def duration(name: str, value: str | float) -> float:
         raise UsageError(f"{name}: {error}", where=repr(value)) from None
 
 
-def checked(slo: Slo, within: str | float, confidence: float) -> float:
+def checked(slo: Slo, within: str | float, confidence: float, precision: float) -> float:
     """Return the seconds that a size may take, after every number was looked at.
 
     Raises:
@@ -148,6 +152,8 @@ def checked(slo: Slo, within: str | float, confidence: float) -> float:
         raise UsageError(f"within is {seconds:g} s", expected=f"{SHORTEST:g} to {LONGEST:g} seconds")
     if not 0.5 < confidence < 1:
         raise UsageError(f"confidence is {confidence:g}", expected="above 0.5 and below 1, such as 0.9")
+    if not 0.02 <= precision <= 1:
+        raise UsageError(f"precision is {precision:g}", expected="0.02 to 1, a share of the rate")
     longest = max(slo.latency.values(), default=0.0)
     if longest > _LONGEST_BOUND:
         raise UsageError(

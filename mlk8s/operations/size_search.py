@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,10 @@ _FIRST = 0.75
 """Share of the saturated rate that is probed first."""
 _DOWN, _UP = 1 / 20, 1.6
 """Rates that are looked at, as shares of the saturated one."""
-_ENOUGH, _FEWEST = 0.15, 6
-"""Width of the interval, as a share of the rate, and probes, at which the search is over."""
+_LEAST = 3
+"""Probes without which there is no answer."""
+_FEWEST = 5
+"""Probes that are sent even where the interval is narrow before."""
 _OVERHEAD = 6.0
 """Seconds that a probe takes beyond its load, until it was seen."""
 _SURE = 2
@@ -53,17 +56,19 @@ class Search:
         clock: of all of it.
         deadline: second since the epoch at which the last probe must be over.
         confidence: of the interval.
+        precision: width of the interval, as a share of the rate, at which the search is over.
         check: whether 0.9 and 1.2 times the answer are sent in the end.
         place: directory of the results.
         say: gets one line a probe.
     """
 
     def __init__(
-        self, pod: OnePod, slo: Slo, clock: Clock, deadline: float, confidence: float, check: bool,
-        place: Path, say: Say,
+        self, pod: OnePod, slo: Slo, clock: Clock, deadline: float, confidence: float, precision: float,
+        check: bool, place: Path, say: Say,
     ) -> None:  # fmt: skip
         self._pod, self._slo, self._clock, self._deadline = pod, slo, clock, deadline
-        self._confidence, self._check, self._place, self._say = confidence, check, place, say
+        self._confidence, self._precision, self._check = confidence, precision, check
+        self._place, self._say = place, say
         self.request = b""
         """Body of every request."""
         prometheus = pod.service.platform.prometheus
@@ -87,7 +92,7 @@ class Search:
         begin = self._clock.now()
         hopeless = self._base()
         lowest, highest = self._range()
-        found = self._search(lowest, highest, first=lowest if hopeless else _FIRST * self._saturation)
+        found = self._search(lowest, highest, hopeless)
         checks = self._checks(found) if found is not None and self._check else []
         return Capacity(
             slo=self._slo, estimate=found, lowest=lowest, highest=highest, probes=tuple(self._probes),
@@ -136,35 +141,51 @@ class Search:
             )
         return lowest, highest
 
-    def _search(self, lowest: float, highest: float, first: float) -> Estimate | None:
-        """Probe where it teaches most; return None where not even the lowest rate holds."""
-        rate, found = min(first, highest), None
-        while True:
-            if not self._fits(rate):
-                break
+    def _search(self, lowest: float, highest: float, hopeless: bool) -> Estimate | None:
+        """Probe where it teaches most; return None where not even the lowest rate holds.
+
+        Args:
+            hopeless: even a lone request breaks the promise, which a probe of the lowest rate has to confirm.
+        """
+        rate, found = lowest if hopeless else min(_FIRST * self._saturation, highest), None
+        while self._fits(rate):
             self._probes += [probe := self._send(rate)[0]]
             found = estimate([item.trial for item in self._probes], lowest, highest, self._confidence)
             self._say(
                 f"size: {len(self._probes):>2}. {probe_words(probe, self._slo)}"
                 f"  → {found.rate:.4g}/s ({found.low:.4g} to {found.high:.4g})"
             )
-            at_floor = [item for item in self._probes if item.rate <= 1.05 * lowest]
-            if found.floor and sum(not item.held for item in at_floor) >= _SURE:
+            held = [item.rate for item in self._probes if item.held]
+            low = sum(item.rate <= 1.05 * lowest for item in self._probes)
+            if not held and low + hopeless >= _SURE:
                 return None
-            at_top = [item for item in self._probes if item.rate >= highest / 1.05]
-            if found.ceiling and sum(item.held for item in at_top) >= _SURE:
+            if sum(item >= highest / 1.05 for item in held) >= _SURE:
+                break
+            if len(self._probes) >= _FEWEST and found.width <= self._precision:
                 return found
-            if len(self._probes) >= _FEWEST and found.width <= _ENOUGH:
-                return found
-            rate = found.rate
-        if found is None or len(self._probes) < 3:
+            # Where the lowest rate is in doubt, it is what has to be seen.
+            rate = lowest if found.floor else found.rate
+        return self._settled(found)
+
+    def _settled(self, found: Estimate | None) -> Estimate:
+        """Return what is known when there is no time left.
+
+        Raises:
+            WaitTimeout: that is no answer.
+        """
+        held = [item.rate for item in self._probes if item.held]
+        if found is None or not held or len(self._probes) < _LEAST:
             raise WaitTimeout(
-                f"time was up after {len(self._probes)} probes, too few for an answer",
+                f"time was up after {len(self._probes)} probes, of which {len(held)} held: no answer yet",
                 where=str(self._place),
-                expected="three probes or more",
+                expected=f"{_LEAST} probes or more, and one that holds",
                 next_step="allow more time: --within 5m",
             )
-        if found.width > _ENOUGH:
+        if all(
+            item.held for item in self._probes
+        ):  # what broke was not seen: no more is known than what held
+            return replace(found, rate=max(held), low=min(found.low, max(held)), ceiling=True)
+        if found.width > self._precision:
             self._say(
                 f"size: time is up; the interval is {100 * found.width:.0f} % of the rate wide, "
                 "and a longer --within makes it narrower"

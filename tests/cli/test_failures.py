@@ -77,6 +77,7 @@ def failure(*arguments: str, code: int, **options: object) -> str:
         (("size", "iris", "--data", "[[1]]", "--slo-p99", "1s", "--within", "10s"), "60 to 3600 seconds"),
         (("size", "iris", "--data", "[[1]]", "--slo-p99", "1m"), "at most 20 s"),
         (("size", "iris", "--data", "[[1]]", "--slo-p99", "1s", "--confidence", "1"), "confidence is 1"),
+        (("size", "iris", "--data", "[[1]]", "--slo-p99", "1s", "--precision", "0"), "precision is 0"),
         (("metric", "add", "queue-length", "--series", "jobs"), "lower-case letters, digits and '_'"),
         (("metric", "add", "queue", "--series", "jobs", "--label", "a"), "KEY=VALUE"),
         (("report", "/not/there"), "not a load test's directory"),

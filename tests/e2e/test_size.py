@@ -11,21 +11,35 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import pytest
-from onnx_models import ROW, slow
+from onnx_models import ROW, scaling
 
 import mlk8s
 from mlk8s.assess.scaling import simulate
 from mlk8s.errors import Conflict, UsageError
+from mlk8s.local.runtime_image import PACKAGES_DIR
 from mlk8s.operations.connection import Kubernetes
 from mlk8s.operations.service import Service
 from mlk8s.render.common import NAME
 from mlk8s.storage.models import upload_model
 
-ROWS = np.tile(np.asarray(ROW, np.float32).reshape(1, -1), (64, 1))
-SLO = mlk8s.Slo(p90="1s", errors=0.01)
+SLO = mlk8s.Slo(p90="400ms", errors=0.01)
+WAITS = """
+import time
+from mlk8s.server.model import Model
+
+run = Model.run
+
+def waits(self, inputs, outputs):
+    time.sleep(0.04)
+    return run(self, inputs, outputs)
+
+Model.run = waits
+"""
+"""One request after the other waits for 40 ms, as for an accelerator: the real server then answers nearly 25
+requests/s, however busy this machine's own CPUs are."""
+FULL = 25.0
 KINDS = (
     "Deployment", "ReplicaSet", "Pod", "Service", "Ingress", "ConfigMap", "ServiceAccount", "NetworkPolicy",
     "PodDisruptionBudget", "HorizontalPodAutoscaler",
@@ -39,14 +53,15 @@ def k8s(local_cluster: Any, namespace: str) -> Kubernetes:
 
 @pytest.fixture(scope="module")
 def service(k8s: Kubernetes) -> Iterator[Service]:
-    model = upload_model(slow(24), f"s3://models/{k8s.namespace}/1", config=k8s.storage())
+    model = upload_model(scaling(2.0), f"s3://models/{k8s.namespace}/1", config=k8s.storage())
     deployed = k8s.deploy(
         mlk8s.ModelService(
             name="sized",
             model=model.url,
             autoscale=mlk8s.Autoscale(min=1, max=3, target=9),
-            # so little CPU that the machine's own noise matters little
-            resources=mlk8s.Resources(cpu="150m", cpu_limit="150m", memory="512Mi"),
+            resources=mlk8s.Resources(cpu="100m", memory="512Mi"),
+            config_files={"/waits/sitecustomize.py": WAITS},
+            env={"PYTHONPATH": f"/waits:{PACKAGES_DIR}:/app", "INFERENCE_WORKERS": "1"},
         )
     )
     yield deployed
@@ -56,7 +71,7 @@ def service(k8s: Kubernetes) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def body(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("request") / "body.json"
-    file.write_bytes(service.inference.encode(ROWS))
+    file.write_bytes(service.inference.encode([ROW]))
     return file
 
 
@@ -95,16 +110,16 @@ def run(k8s: Kubernetes, *arguments: str, **options: Any) -> subprocess.Popen[st
     return subprocess.Popen(command, **pipes, **options)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(420)
 def test_the_rate_is_found_checked_and_planned_and_the_service_is_left_alone(
     service: Service, k8s: Kubernetes, body: Path, tmp_path: Path
 ) -> None:
     before, place = living(service), tmp_path / "size"
     process = run(
-        k8s, "sized", "--body", f"@{body}", "--slo-p90", "1s", "--slo-errors", "0.01", "--peak", "50",
-        "--pod-hour-price", "0.1", "--within", "170s", "-o", "json", "--out", str(place),
+        k8s, "sized", "--body", f"@{body}", "--slo-p90", "400ms", "--slo-errors", "0.01", "--peak", "50",
+        "--pod-hour-price", "0.1", "--precision", "0.4", "-o", "json", "--out", str(place),
     )  # fmt: skip
-    output, said = process.communicate(timeout=300)
+    output, said = process.communicate(timeout=380)
     assert process.returncode == 0, said
     assert left(service) == []
     assert living(service) == before  # the load never came to it
@@ -120,15 +135,16 @@ def test_the_rate_is_found_checked_and_planned_and_the_service_is_left_alone(
     assert found["confirmed"] is True
     assert said.count(" check at ") == 2 and said.count("  → ") == len(probes)
 
-    # the pod counts its own requests and CPU, and 0.15 CPUs are what holds it back
+    assert 0.5 * FULL < found["rate"] < 1.2 * FULL
+    # the pod counts its own requests and CPU
     assert held["in_flight"] == pytest.approx(held["rate"] * held["mean"], rel=0.6)
-    assert 0.05 < held["cpu"] < 0.2
+    assert 0 < held["cpu"] < 1
     sizing = mlk8s.Sizing.open(place)
     plan = sizing.plan
     assert plan is not None and plan.replicas is not None and plan.resources is not None
     assert 0 < plan.target < 9 and plan.replicas.needed * plan.pod_rps >= 50
     assert plan.cost == pytest.approx(0.1 / (plan.pod_rps * 3600) * 1e6)
-    assert plan.resources.cpu_limit == "150m" and plan.resources.memory != "512Mi"
+    assert plan.resources.cpu_limit == "1" and plan.resources.memory != "512Mi"
 
     # the plan is what the cluster takes: by kubectl's patches, and by the ordinary deploy
     for patch in sizing.patches:
@@ -151,7 +167,7 @@ def dry_patch(service: Service, patch: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_a_promise_that_cannot_be_held_is_a_negative_verdict(
     service: Service, k8s: Kubernetes, body: Path, tmp_path: Path
 ) -> None:
@@ -163,17 +179,17 @@ def test_a_promise_that_cannot_be_held_is_a_negative_verdict(
         "--slo-p50",
         "1ms",
         "--within",
-        "90s",
+        "3m",
         "--out",
         str(tmp_path / "size"),
     )
-    output, said = process.communicate(timeout=180)
+    output, said = process.communicate(timeout=260)
     assert process.returncode == 1, said
     assert "does not hold p50 <= 1 ms" in output
     assert left(service) == []
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_ctrl_c_leaves_nothing_behind(service: Service, k8s: Kubernetes, body: Path, tmp_path: Path) -> None:
     before, place = living(service), tmp_path / "size"
     process = run(
@@ -203,7 +219,7 @@ def test_what_has_the_copys_name_is_never_touched(service: Service, k8s: Kuberne
     k8s.cluster.create(other)
     try:
         with pytest.raises(Conflict, match="ServiceAccount 'sized-size' is there already"):
-            service.size(SLO, inputs=ROWS, directory=tmp_path / "size")
+            service.size(SLO, inputs=[ROW], directory=tmp_path / "size")
         assert left(service) == ["ServiceAccount sized-size"]
     finally:
         k8s.cluster.delete("ServiceAccount", "sized-size", service.namespace)
@@ -215,7 +231,7 @@ def test_a_wrong_request_leaves_nothing_behind(service: Service, tmp_path: Path)
         service.size(SLO, body=wrong, directory=tmp_path / "size")
     assert left(service) == []
     with pytest.raises(UsageError, match="has none"):
-        service.size(SLO, inputs=ROWS, gpu_hour_price=1.0, directory=tmp_path / "other")
+        service.size(SLO, inputs=[ROW], gpu_hour_price=1.0, directory=tmp_path / "other")
 
 
 def test_an_unknown_service_is_told(k8s: Kubernetes) -> None:
