@@ -176,7 +176,7 @@ class Search:
         held = [item.rate for item in self._probes if item.held]
         if found is None or not held or len(self._probes) < _LEAST:
             raise WaitTimeout(
-                f"time was up after {len(self._probes)} probes, of which {len(held)} held: no answer yet",
+                f"time was up with no answer yet: probes sent {len(self._probes)}, held {len(held)}",
                 where=str(self._place),
                 expected=f"{_LEAST} probes or more, and one that holds",
                 next_step="allow more time: --within 5m",
