@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 _WARMUP = 2.0
-_BASE = 4.0
-"""Seconds of each stage of the first probe: one user, and many."""
+_BASE, _BOUNDS = 4.0, 1.5
+"""Seconds of each stage of the first load test, one user and many; more where the promise is longer."""
 _MANY_USERS = 32
 _FIRST = 0.75
 """Share of the saturated rate that is probed first."""
@@ -102,26 +103,27 @@ class Search:
 
     def _base(self) -> bool:
         """Measure a lone request and a full queue; return whether even a lone one breaks the promise."""
-        users = min(_MANY_USERS, 1000)
-        profile = LoadProfile.closed(users=[1, users], hold=_BASE, timeout=60.0, stop_above=1)
+        bounds, users = self._slo.latency, _MANY_USERS
+        hold = max(_BASE, float(ceil(_BOUNDS * max(bounds.values(), default=0.0))))
+        profile = LoadProfile.closed(
+            users=[1, users], hold=hold, timeout=max(hold, self._timeout), stop_above=1
+        )
         run = self._run(profile)
-        alone, many = (run.results.during(k * _BASE, (k + 1) * _BASE) for k in range(2))
-        counts = alone.between(0, float("inf"))
+        alone, many = (run.results.during(k * hold, (k + 1) * hold) for k in range(2))
+        counts, full = (together(stage.requests.values()) for stage in (alone, many))
         latency = counts.percentiles()
-        full = many.between(0, float("inf")).ok / _BASE
         if not counts.ok or latency["p50"] is None:
             raise LoadTestError(
-                f"the pod gave no right answer to one user in {_BASE:g} s",
+                f"the pod gave no right answer to one user in {hold:g} s",
                 where=str(run.directory),
                 next_step=f"`mlk8s report {run.directory}` shows what it answered",
             )
         self._latency = latency["p50"]
-        self._saturation = max(full, counts.ok / _BASE)
+        self._saturation = max(full.ok, counts.ok) / hold
         self._say(
             f"size: a request alone takes {1000 * self._latency:.3g} ms; "
             f"{users} users get {self._saturation:.4g} answers a second"
         )
-        bounds = self._slo.latency
         return any((latency[name] or 0.0) > bound for name, bound in bounds.items() if name != "p99")
 
     def _range(self) -> tuple[float, float]:
@@ -147,7 +149,8 @@ class Search:
         Args:
             hopeless: even a lone request breaks the promise, which a probe of the lowest rate has to confirm.
         """
-        rate, found = lowest if hopeless else min(_FIRST * self._saturation, highest), None
+        rate = lowest if hopeless else min(max(lowest, _FIRST * self._saturation), highest)
+        found = None
         while self._fits(rate):
             self._probes += [probe := self._send(rate)[0]]
             found = estimate([item.trial for item in self._probes], lowest, highest, self._confidence)

@@ -24,7 +24,7 @@ from mlk8s.operations.service import Service
 from mlk8s.render.common import NAME
 from mlk8s.storage.models import upload_model
 
-SLO = mlk8s.Slo(p90="400ms", errors=0.01)
+SLO = mlk8s.Slo(p90="1500ms", errors=0.01)
 WAITS = """
 import time
 from mlk8s.server.model import Model
@@ -116,7 +116,7 @@ def test_the_rate_is_found_checked_and_planned_and_the_service_is_left_alone(
 ) -> None:
     before, place = living(service), tmp_path / "size"
     process = run(
-        k8s, "sized", "--body", f"@{body}", "--slo-p90", "400ms", "--slo-errors", "0.01", "--peak", "50",
+        k8s, "sized", "--body", f"@{body}", "--slo-p90", "1500ms", "--slo-errors", "0.01", "--peak", "50",
         "--pod-hour-price", "0.1", "--precision", "0.4", "-o", "json", "--out", str(place),
     )  # fmt: skip
     output, said = process.communicate(timeout=380)
@@ -193,7 +193,7 @@ def test_a_promise_that_cannot_be_held_is_a_negative_verdict(
 def test_ctrl_c_leaves_nothing_behind(service: Service, k8s: Kubernetes, body: Path, tmp_path: Path) -> None:
     before, place = living(service), tmp_path / "size"
     process = run(
-        k8s, "sized", "--body", f"@{body}", "--slo-p90", "400ms", "--within", "3m", "--out", str(place)
+        k8s, "sized", "--body", f"@{body}", "--slo-p90", "1500ms", "--within", "3m", "--out", str(place)
     )
     end = time.monotonic() + 120
     while not list(place.glob("probes/01/requests-*.jsonl")) and time.monotonic() < end:

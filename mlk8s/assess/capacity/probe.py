@@ -17,7 +17,7 @@ from mlk8s.spec.load import Slo
 ERRORS = 0.01
 """Share of failed requests that is accepted where the promise says nothing of errors: what failed has no
 latency, and a pod that refuses everything would seem to be fast."""
-_BEHIND, _FEW = 0.05, 5
+_BEHIND, _FEW = 0.03, 3
 """A pod that has answered this share, and this many requests, less than were sent does not keep up."""
 _SHORTEST = 8.0
 """Seconds that a probe is judged over, at least."""
