@@ -64,6 +64,7 @@ _PUBLIC = {
     "Mlk8sError": "mlk8s.errors",
     "Report": "mlk8s.report",
     "Run": "mlk8s.operations.run",
+    "Sizing": "mlk8s.operations.sizing",
     "Allow": "mlk8s.spec.tenant",
     "ContainerLimits": "mlk8s.spec.tenant",
     "Tenant": "mlk8s.spec.tenant",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from mlk8s.assess.why.facts import Diagnosis as Diagnosis
     from mlk8s.errors import Mlk8sError as Mlk8sError
     from mlk8s.operations.connection import connect as connect
+    from mlk8s.operations.sizing import Sizing as Sizing
     from mlk8s.operations.tls import self_signed as self_signed
     from mlk8s.spec.alerts import Alerts as Alerts
     from mlk8s.spec.autoscale import Autoscale as Autoscale

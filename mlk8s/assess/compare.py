@@ -116,10 +116,8 @@ def compare(
                 expected=f"{_FEWEST_BLOCKS} or more: a longer test, or shorter blocks",
             )
     random = np.random.Generator(np.random.PCG64(seed))
-    drawn = [_draws(blocks, draws, random) for blocks in (baseline, run)]
-    whole = [
-        _numbers(_matrix(blocks).sum(axis=0, keepdims=True), _totals(blocks)) for blocks in (baseline, run)
-    ]
+    drawn = [resampled(blocks, draws, random) for blocks in (baseline, run)]
+    whole = [observed(blocks) for blocks in (baseline, run)]
     tail = (1 - confidence) / len(whole[0])
     differences = []
     for name in whole[0]:
@@ -138,8 +136,13 @@ def compare(
     return Comparison(tuple(differences), confidence)
 
 
-def _draws(blocks: Sequence[Block], draws: int, random: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return each number for every bootstrap draw."""
+def observed(blocks: Sequence[Block]) -> dict[str, np.ndarray]:
+    """Return each number of all blocks together: arrays of one."""
+    return _numbers(_matrix(blocks).sum(axis=0, keepdims=True), _totals(blocks))
+
+
+def resampled(blocks: Sequence[Block], draws: int, random: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return each number for every bootstrap draw; NaN where nothing was answered."""
     count = len(blocks)
     weights = random.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
     totals = weights @ np.array([block.total for block in blocks], dtype=np.float64)

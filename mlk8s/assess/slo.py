@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mlk8s.spec.load import Slo
 
-_SHARES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
+SHARES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def assess_slo(slo: Slo, *, requests: int, ok: int, latency: Mapping[str, float 
     checks = []
     for name, bound in slo.latency.items():
         observed = latency.get(name)
-        enough = ok * (1 - _SHARES[name]) >= 1 - 1e-9
+        enough = ok * (1 - SHARES[name]) >= 1 - 1e-9
         held = observed <= bound if enough and observed is not None else None
         checks.append(Check(name, bound, observed, held))
     if slo.errors is not None:

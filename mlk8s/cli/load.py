@@ -128,7 +128,7 @@ def loadtest(
         raise UsageError(
             "a load test needs one request to repeat", expected="exactly one of --data and --body"
         )
-    sent = profile(
+    load = profile(
         steps=steps, ramp=ramp, spike=spike, sinusoid=sinusoid, users=users, trace=trace, speed=speed,
         file=profile_file, hold=hold, arrivals=None if arrivals is None else arrivals.value, seed=seed,
         warmup=warmup, timeout=request_timeout, stop_above=stop_above, most_rps=most_rps,
@@ -136,7 +136,7 @@ def loadtest(
     )  # fmt: skip
     slo = promise(p50=p50, p90=p90, p95=p95, p99=p99, errors=errors)
     pods = asked(workers, worker_image, worker_cpu)
-    request = _request(data, body)
+    sent = request(data, body)
     k8s = open_namespace(context, namespace, kubeconfig)
     service = k8s.service(name)
     if cacert is not None:
@@ -148,7 +148,7 @@ def loadtest(
         run = loadtest(
             k8s.cluster,
             service,
-            sent,
+            load,
             slo=slo,
             directory=out,
             settle=settle,
@@ -157,7 +157,7 @@ def loadtest(
             live=view(live),
             own_target=own_target,
             say=say,
-            **request,
+            **sent,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
@@ -222,7 +222,8 @@ def compare(
     raise typer.Exit(found.exit_code)
 
 
-def _request(data: str | None, body: str | None) -> dict[str, Any]:
+def request(data: str | None, body: str | None) -> dict[str, Any]:
+    """Return the keyword that says what is sent: `inputs` of --data, or `body` of --body."""
     from mlk8s.cli.data import read_inputs, read_text
 
     if data is not None:

@@ -95,8 +95,8 @@ def loadtest(
     allowed.append(check_target(url, allowed, own=own_target))  # the process that sends checks it again
     opened = choose(live)
     spread_out = spread(cluster, service, workers, say) if workers is not None else None
-    request = _body(service, inputs, body)
-    place = _new_directory(directory, service.name, say)
+    request = request_body(service, inputs, body)
+    place = new_directory(directory, service.name, say)
     parts = urlsplit(url)
     settings = Settings(
         url=f"{parts.scheme}://{parts.netloc}",
@@ -183,7 +183,7 @@ def _seconds(value: str | float) -> float:
         raise UsageError(f"settle: {error}", where=repr(value)) from None
 
 
-def _body(service: Service, inputs: Any, body: Any) -> bytes:
+def request_body(service: Service, inputs: Any, body: Any) -> bytes:
     """Return the request's body, after the model has answered it once."""
     if (inputs is None) == (body is None):
         raise UsageError("a load test needs the request to send", expected="exactly one of inputs and body")
@@ -208,13 +208,20 @@ def _body(service: Service, inputs: Any, body: Any) -> bytes:
     return data
 
 
-def _new_directory(directory: str | os.PathLike[str] | None, name: str, say: Callable[[str], None]) -> Path:
+def new_directory(
+    directory: str | os.PathLike[str] | None, name: str, say: Callable[[str], None], mark: str = FACTS
+) -> Path:
+    """Return a new directory for results; what has the file `mark` of earlier ones is moved aside.
+
+    Raises:
+        UsageError: it cannot be made, or holds other files.
+    """
     stamp = _stamp(Clock().now())
     place = Path(directory) if directory is not None else Path("runs") / f"{name}-{stamp}"
     try:
-        if (place / FACTS).exists():
+        if (place / mark).exists():
             # An earlier test's results are moved aside, so that a notebook can run again and nothing is lost.
-            aside = place.with_name(f"{place.name}-{_stamp((place / FACTS).stat().st_mtime)}")
+            aside = place.with_name(f"{place.name}-{_stamp((place / mark).stat().st_mtime)}")
             place.rename(aside)
             say(f"the earlier results of {place} are now in {aside}")
         place.mkdir(parents=True, exist_ok=True)

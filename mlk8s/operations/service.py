@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlk8s.operations.recommendation import Recommendation
     from mlk8s.operations.rollout import Revision
     from mlk8s.operations.run import Run
+    from mlk8s.operations.sizing import Sizing
     from mlk8s.spec.load import LoadProfile, Slo
     from mlk8s.spec.workers import Workers
 
@@ -238,6 +239,61 @@ class Service:
             self.cluster, self, profile, inputs=inputs, body=body, slo=slo, directory=directory,
             settle=settle, processes=processes, workers=workers, live=live, own_target=own_target,
             say=say or print,
+        )  # fmt: skip
+
+    def size(
+        self,
+        slo: Slo,
+        *,
+        inputs: Any = None,
+        body: bytes | dict[str, Any] | str | os.PathLike[str] | None = None,
+        peak: float | None = None,
+        ramp: str | float = "5m",
+        headroom: float = 0.2,
+        metric: str | None = None,
+        pod_hour_price: float | None = None,
+        gpu_hour_price: float | None = None,
+        within: str | float = "5m",
+        check: bool = True,
+        confidence: float = 0.9,
+        precision: float = 0.15,
+        directory: str | os.PathLike[str] | None = None,
+        say: Say | None = None,
+    ) -> Sizing:
+        """Find the most requests/s that one pod holds within a promise, and what to set because of it.
+
+        A copy of the service with one pod gets the load and is removed; the service itself is not touched.
+        `k8s.deploy(sizing.spec)` applies what follows.
+
+        Args:
+            slo: the promise.
+            inputs, body: the request, as for `loadtest`.
+            peak: most requests/s that the service has to bear; gives replicas.
+            ramp: time in which the load may rise to the peak, "5m" or seconds.
+            headroom: share of a pod's rate that the autoscaler keeps free.
+            metric: `requests_in_flight` or `requests_per_second`; None means the service's own.
+            pod_hour_price, gpu_hour_price: of a pod without its GPUs, and of one GPU, for an hour.
+            within: time that all of it may take.
+            check: whether 0.9 and 1.2 times the answer are sent in the end.
+            confidence: of the interval.
+            precision: width of the interval, as a share of the rate, at which the search is over.
+            directory: for the results; None makes one under ./runs.
+
+        Raises:
+            UsageError: a number outside its range, or a promise that cannot be judged in this time.
+            Conflict: an object named NAME-size is somebody else's.
+            WaitTimeout: time was up before there was an answer.
+        """
+        from mlk8s.assess.capacity.plan import Demand
+        from mlk8s.operations.size import duration, size
+
+        demand = Demand(
+            peak=peak, ramp=duration("ramp", ramp), headroom=headroom, metric=metric,
+            pod_hour_price=pod_hour_price, gpu_hour_price=gpu_hour_price,
+        )  # fmt: skip
+        return size(
+            self, slo, inputs=inputs, body=body, demand=demand, within=within, check=check,
+            confidence=confidence, precision=precision, directory=directory, say=say or print,
         )  # fmt: skip
 
     def history(self) -> list[Revision]:
