@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlk8s.assess.capacity.plan import Demand
 from mlk8s.assess.capacity.probe import complete
-from mlk8s.assess.capacity.words import answer_words, check_words, promise_words
+from mlk8s.assess.capacity.words import promise_words
 from mlk8s.clients.clock import Clock
 from mlk8s.errors import NotFound, UsageError
 from mlk8s.operations.bluegreen_state import live_deployment
@@ -112,9 +112,6 @@ def size(
     facts["ended"] = clock.now()
     found = Sizing(place, facts, spec, capacity, demand)
     found.save()
-    say(answer_words(service.name, capacity))
-    if words := check_words(capacity):
-        say(words)
     return found
 
 
