@@ -20,7 +20,7 @@ def test_every_command_has_a_section() -> None:
     assert sections == {
         "up", "down", "status", "doctor", "deploy", "services", "predict", "undo", "delete", "alerts",
         "dashboard", "events", "logs", "exec", "port-forward", "search-logs", "metric add", "metric list",
-        "metric remove", "export", "loadtest",
+        "metric remove", "export", "loadtest", "size",
         "report", "compare", "demo", "why", "lint", "apply", "diff", "secret create", "config create",
         "tenant create", "tenant kubeconfig", "tls create", "rollout history", "rollout undo",
         "rollout pause", "rollout resume", "rollout restart", "rollout status", "canary start",
