@@ -225,7 +225,7 @@ class Run:
     def service_model(self) -> ServiceModel:
         """Return one pod of the service as this run measured it, for `mlk8s.simulate`.
 
-        Of the seconds in which as many pods were ready as at the start of the load, by `ServiceModel.fit`; the
+        Of the seconds in which as many pods were ready as at the start of the load (`ServiceModel.fit`); the
         time until a pod is ready is the median of the run's pods, CPU a request that of the timeline.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mlk8s.assess.scaling.controller import Seen
@@ -133,6 +134,23 @@ class Fleet:
             elif len(pod.samples) < 2:  # a rate needs two
                 missing += 1
             else:
-                (first, low), (last, high) = pod.samples[0], pod.samples[-1]
-                values.append((high - low) / (last - first))
+                values.append(rate(pod.samples, now, self.window))
         return Seen(values, missing, unready)
+
+
+def rate(samples: Sequence[tuple[float, float]], now: float, window: float) -> float:
+    """Return what Prometheus' `rate` says of samples (when, value) in the window that ends at `now`.
+
+    It extends the samples to the window's ends where they are near, else by half of their distance, never to
+    below zero, and divides by the whole window: a pod that is younger than the window counts for less than it
+    does (`extrapolatedRate` in promql/functions.go, Prometheus 3).
+    """
+    (first, low), (last, high) = samples[0], samples[-1]
+    seen, rise = last - first, high - low
+    apart = seen / (len(samples) - 1)
+    before, after = first - (now - window), now - last
+    before = apart / 2 if before >= 1.1 * apart else before
+    after = apart / 2 if after >= 1.1 * apart else after
+    if rise > 0 and low >= 0:
+        before = min(before, seen * low / rise)
+    return rise * (seen + before + after) / seen / window

@@ -16,6 +16,7 @@ from mlk8s.spec.autoscale import Autoscale
 from mlk8s.spec.load import LoadProfile
 
 _KNOWN = ("requests_in_flight", "requests_per_second", "cpu")
+_A_SECOND = round(1 / STEP)
 _FLAPPING = 2
 """Changes of direction, after the first, that are no longer the load's own."""
 
@@ -46,7 +47,7 @@ gathers changes for 0.1 s."""
 
 @dataclass(frozen=True)
 class Second:
-    """One second of the simulation.
+    """One second of the simulation: what is so in its middle, which is when a load test's samples are taken.
 
     Attributes:
         t: seconds since the start of the load.
@@ -151,7 +152,7 @@ def simulate(
             count = controller.decide(now, count, wanted(count, seen, target, up, down))
             fleet.resize(count, now)
             next_sync += cadence.sync
-        if step % round(1 / STEP) == 0:
+        if step % _A_SECOND == _A_SECOND // 2:
             served = sum(pod.served for pod in fleet.routed(now))
             offered = served if load.closed_loop else load.rate_at(now)
             seen_now = (count, fleet.ready(now), metric, fleet.in_flight, fleet.latency(now))
