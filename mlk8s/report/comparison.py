@@ -80,7 +80,7 @@ class RunComparison(Comparison):
         sides = [(side.name, side.facts) for side in (self.baseline, self.run)]
         names = dict.fromkeys(name for _, facts in sides for name in facts)
         table = [
-            {"": name, "baseline": self.baseline.facts.get(name), "run": self.run.facts.get(name)}
+            {"fact": name, "baseline": self.baseline.facts.get(name), "run": self.run.facts.get(name)}
             for name in names
         ]
         report.section("Where and with what", table=table)

@@ -161,9 +161,9 @@ def _latency(panel: Axes, columns: dict[str, Series], slo: Slo | None, heat: Hea
 
 
 def _errors(panel: Axes, columns: dict[str, Series], slo: Slo | None) -> None:
-    panel.set_title("Requests without a right answer", loc="left")
+    panel.set_title("Errors", loc="left")
     rate = 100 * columns["error_rate"]
-    panel.plot(columns["t"], rate, color=BLACK, linewidth=1, label="all, of ended requests")
+    panel.plot(columns["t"], rate, color=BLACK, linewidth=1, label="all")
     ended = columns["ok_rps"] + sum(columns[f"errors_{kind}"] for kind in KINDS)
     for kind, (colour, style, name) in KIND_STYLES.items():
         count = columns[f"errors_{kind}"]
@@ -172,14 +172,14 @@ def _errors(panel: Axes, columns: dict[str, Series], slo: Slo | None) -> None:
             panel.plot(columns["t"], share, color=colour, linestyle=style, linewidth=2.2, label=name)
     if np.isfinite(columns["server_error_rate"]).any():
         seen = 100 * columns["server_error_rate"]
-        panel.plot(columns["t"], seen, color=BLUE, linestyle="--", label="5xx by the pods' own count")
+        panel.plot(columns["t"], seen, color=BLUE, linestyle="--", label="5xx, by the pods")
     if slo and slo.errors is not None:
         bound = 100 * slo.errors
         panel.axhline(bound, color=BLACK, linestyle=(0, (1, 2)), label=f"SLO {bound:g} %")
     finite = rate[np.isfinite(rate)]
     highest = max(float(finite.max(initial=0.0)), 100 * (slo.errors or 0.0) if slo else 0.0, 0.8)
     panel.set_ylim(-0.02 * highest, 1.2 * highest)
-    panel.set_ylabel("percent")
+    panel.set_ylabel("percent of ended requests", fontsize=9)
     _legend(panel)
 
 
@@ -187,7 +187,7 @@ def _replicas(panel: Axes, columns: dict[str, Series], metric: str | None) -> No
     from matplotlib.ticker import MaxNLocator
 
     t = columns["t"]
-    panel.set_title("Replicas and the metric they follow", loc="left")
+    panel.set_title("Replicas and metric", loc="left")
     step: dict[str, Any] = {"drawstyle": "steps-post"}
     panel.plot(t, columns["replicas_desired"], color=BLACK, linestyle="--", label="desired", **step)
     panel.plot(
@@ -269,8 +269,8 @@ def _usage(panel: Axes, columns: dict[str, Series]) -> None:
 
 def _legend(panel: Axes, *content: Any) -> None:
     panel.legend(
-        *content, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=6, frameon=False, fontsize=8.5,
-        handlelength=2.2, columnspacing=1.1, borderaxespad=0.2,
+        *content, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=8, frameon=False, fontsize=8.5,
+        handlelength=2.2, columnspacing=1.0, borderaxespad=0.2,
     )  # fmt: skip
 
 

@@ -141,12 +141,11 @@ def scaling_rows(scaling: Scaling) -> dict[str, str]:
         "more replicas wanted": since(scaling.first_wish),
         "first new pod ready": since(scaling.first_ready),
         f"all {scaling.highest} ready": since(scaling.highest_ready),
-        "back at the first number": "–"
-        if scaling.down_lag is None
-        else f"{scaling.down_lag} s after its end",
+        "back at the first number": since(scaling.back)
+        + ("" if scaling.down_lag is None else f", {scaling.down_lag} s after it had fallen"),
         "overshoot": "–" if scaling.overshoot is None else f"{scaling.overshoot} replicas",
         "changes of direction": str(scaling.reversals),
-        "replicas x time": f"{scaling.replica_seconds:,} replica-seconds",
+        "replicas × time": f"{scaling.replica_seconds:,} replica-seconds",
         "requests without a right answer": f"{scaling.lost:,}",
     }
     if scaling.outside_slo is not None:

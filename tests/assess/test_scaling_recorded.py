@@ -1,8 +1,8 @@
 """The autoscaler's twin beside real autoscalers: runs of a local cluster that `record_scaling.py` recorded.
 
 The service model is fitted to case `one-pod`, a staircase of rates on one pod without an autoscaler, and to
-nothing else. When the controller began to look is chance, and taken from each recording: its first sync is the
-sample in which the metric first changed. Everything else are the local cluster's own settings.
+nothing else. When the controller began to look is chance, and taken from each recording: its first sync is
+the sample in which the metric first changed. Everything else are the local cluster's own settings.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def recorded(case: str) -> dict[str, Any]:
 
 def one_pod() -> ServiceModel:
     found = recorded("one-pod")
-    rows = zip(*(found["seconds"][name] for name in ("offered", "answered", "latency", "ready")), strict=True)
+    names = ("offered", "answered", "latency", "ready")
+    rows = zip(*(found["seconds"][name] for name in names), strict=True)
     seconds = [
-        Measured(offered or 0.0, answered or 0.0, latency, int(ready))
-        for offered, answered, latency, ready in rows
+        Measured(due or 0.0, answered or 0.0, latency, int(ready)) for due, answered, latency, ready in rows
     ]
     (pod,) = found["pods"]
     return ServiceModel.fit(seconds, start=pod["ready"] - pod["created"])
@@ -43,8 +43,8 @@ def one_pod() -> ServiceModel:
 def first_sync(found: dict[str, Any]) -> float:
     """Return when the controller first looked: noted to a tenth, or the sample that first shows it.
 
-    A sample is taken in the middle of its second; each of these runs has later syncs that just missed theirs, so
-    that they fell close before it.
+    A sample is taken in the middle of its second; each of these runs has later syncs that just missed theirs,
+    so that they fell close before it.
     """
     if found.get("syncs"):
         return float(found["syncs"][0])

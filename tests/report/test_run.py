@@ -48,6 +48,20 @@ def test_scaling(run: Run) -> None:
     assert scaling.outside_slo == 10 and scaling.lost == 5
 
 
+def test_replicas_that_go_down_while_the_load_lasts(tmp_path: Path) -> None:
+    profile = LoadProfile.spike(rps=10, peak=50, before=5, width=10, after=20)
+    lines = [load(second) for second in range(35)]
+    samples = [
+        sample(second + 0.5, desired=3 if 7 <= second < 25 else 1, ready=3 if 9 <= second < 25 else 1)
+        for second in range(35)
+    ]
+    scaling = Run.open(write(tmp_path / "run", lines, samples, profile)).summary.scaling
+    assert (scaling.back, scaling.down_lag) == (25, 10), (
+        "ten seconds after the peak, not at the end of the load"
+    )
+    assert scaling.overshoot == 0, "all three were wanted until the load fell"
+
+
 def test_the_verdict_is_on_the_whole_run(run: Run) -> None:
     assert run.verdict is not None
     assert run.verdict.held is False
