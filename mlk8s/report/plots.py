@@ -21,6 +21,7 @@ from mlk8s.spec.load import Slo
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
@@ -47,6 +48,10 @@ _TICKS = {
     ("condition", ""): "its condition changed",
 }
 """Kind and step of a moment (any, where empty), and the name of its row."""
+
+_WIDTH, _INCHES = 10.0, 2.35
+_TOP, _BOTTOM, _RIGHT, _GAP = 0.75, 0.55, 0.8, 0.5
+"""Inches: of the figure and a panel of height 1, around the panels, and between two."""
 
 _MANY_ROWS = 900
 """Seconds from which on a picture is made of pixels."""
@@ -76,10 +81,6 @@ def draw(
         warmup: seconds at the beginning that are shaded: no number counts them.
         events: as mlk8s.report.moments.moments returns them; pods and autoscaler get a panel of their own.
     """
-    # Figure, not pyplot: no backend is chosen and no figure is kept in a global list.
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     columns = {name: _series(timeline, name) for name in timeline.column_names}
     panels: list[tuple[float, Callable[[Axes], None]]] = [
         (1.0, lambda panel: _load(panel, columns)),
@@ -92,9 +93,8 @@ def draw(
         panels.append((0.12 + 0.11 * len(ticks), lambda panel: _moments(panel, ticks)))
     if np.isfinite(columns["cpu_cores"]).any() or np.isfinite(columns["memory_bytes"]).any():
         panels.append((0.7, lambda panel: _usage(panel, columns)))
-    heights = [height for height, _ in panels]
-    figure = Figure(figsize=(10, 3 * sum(heights)), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
-    axes: Sequence[Axes] = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights)
+    heights = [_INCHES * height for height, _ in panels]
+    figure, axes = _figure(heights, left=1.45 if ticks else 0.9)
     for panel, (_, fill) in zip(axes, panels, strict=True):
         fill(panel)
     for panel in axes:
@@ -110,9 +110,31 @@ def draw(
             )
     axes[-1].set_xlabel("time since the start of the load (s)")
     if title:
-        figure.suptitle(title, fontsize=13, fontweight="bold")
+        figure.suptitle(
+            title, fontsize=13, fontweight="bold", y=1 - 0.1 / figure.get_size_inches()[1], va="top"
+        )
     words = describe(timeline, summary, metric, panels=len(panels))
     return Picture(figure, words, raster=timeline.num_rows > _MANY_ROWS)
+
+
+def _figure(heights: Sequence[float], *, left: float) -> tuple[Figure, Sequence[Axes]]:
+    """Return a figure with one panel below the other, in inches.
+
+    The places are given: an engine that looks for them lays out every text twice.
+    """
+    # Figure, not pyplot: no backend is chosen and no figure is kept in a global list.
+    from matplotlib.figure import Figure
+
+    count, whole = len(heights), _TOP + sum(heights) + _GAP * (len(heights) - 1) + _BOTTOM
+    figure = Figure(figsize=(_WIDTH, whole))
+    axes = figure.subplots(
+        count, 1, sharex=True, height_ratios=heights,
+        gridspec_kw={
+            "left": left / _WIDTH, "right": 1 - _RIGHT / _WIDTH, "top": 1 - _TOP / whole,
+            "bottom": _BOTTOM / whole, "hspace": _GAP * count / sum(heights),
+        },
+    )  # fmt: skip
+    return figure, axes
 
 
 def _load(panel: Axes, columns: dict[str, Series]) -> None:
