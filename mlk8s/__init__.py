@@ -64,22 +64,26 @@ _PUBLIC = {
     "Mlk8sError": "mlk8s.errors",
     "Report": "mlk8s.report",
     "Run": "mlk8s.operations.run",
+    "ServiceModel": "mlk8s.assess.scaling",
     "Sizing": "mlk8s.operations.sizing",
     "Allow": "mlk8s.spec.tenant",
     "ContainerLimits": "mlk8s.spec.tenant",
     "Tenant": "mlk8s.spec.tenant",
     "connect": "mlk8s.operations.connection",
+    "simulate": "mlk8s.report.twin",
     "self_signed": "mlk8s.operations.tls",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
+    from mlk8s.assess.scaling import ServiceModel as ServiceModel
     from mlk8s.assess.why.facts import Diagnosis as Diagnosis
     from mlk8s.errors import Mlk8sError as Mlk8sError
     from mlk8s.operations.connection import connect as connect
     from mlk8s.operations.sizing import Sizing as Sizing
     from mlk8s.operations.tls import self_signed as self_signed
+    from mlk8s.report.twin import simulate as simulate
     from mlk8s.spec.alerts import Alerts as Alerts
     from mlk8s.spec.autoscale import Autoscale as Autoscale
     from mlk8s.spec.autoscale import Behavior as Behavior

@@ -14,9 +14,10 @@ def test_the_public_names_are_these() -> None:
         "DaemonSet", "Diagnosis", "Expression", "ExternalName", "FeatureCronJob", "FeatureJob",
         "FeatureJobSet", "Follow", "Gpu", "Input", "JobRole", "LoadProfile", "LogCollector", "Metric",
         "Mlk8sError", "ModelService", "NodeTerm", "PathRule", "PodTerm", "Policy", "PriorityClass", "Probe",
-        "Probes", "Report", "Resources", "Route", "Run", "Scheduling", "ServiceType", "Sizing", "Slo",
-        "Spread", "Stage", "StatefulSet", "Tenant", "Toleration", "Vertical", "Volume", "Workers",
-        "__version__", "connect", "self_signed",
+        "Probes", "Report", "Resources", "Route", "Run", "Scheduling", "ServiceModel", "ServiceType",
+        "Sizing", "Slo", "Spread", "Stage",
+        "StatefulSet", "Tenant", "Toleration", "Vertical", "Volume", "Workers", "__version__",
+        "connect", "self_signed", "simulate",
     ]  # fmt: skip
 
 

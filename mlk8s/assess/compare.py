@@ -69,6 +69,21 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Band:
+    """A run's latency by the share of right answers that were as fast, with what its noise allows.
+
+    Attributes:
+        shares: 0 to 1, ascending.
+        latency, low, high: seconds at each share: the run's own, and the interval of the bootstrap.
+    """
+
+    shares: np.ndarray
+    latency: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
 class Comparison:
     """All differences of a run to its baseline."""
 
@@ -134,6 +149,32 @@ def compare(
         allowed = errors if name == "errors" else latency * one
         differences.append(Difference(name, one, other, low, high, allowed, low > allowed))
     return Comparison(tuple(differences), confidence)
+
+
+def band(blocks: Sequence[Block], *, confidence: float = 0.99, draws: int = 500, seed: int = 1) -> Band:
+    """Return the percentile curve of a run, from its median to its p99.9, with a band for each point alone.
+
+    Raises:
+        UsageError: no right answers.
+    """
+    if not any(block.histogram for block in blocks):
+        raise UsageError("a run without any right answer has no curve of latency", where="compare")
+    shares = 1 - np.geomspace(0.5, 0.001, 60)
+    matrix, count = _matrix(blocks), len(blocks)
+    random = np.random.Generator(np.random.PCG64(seed))
+    weights = random.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
+    summed = np.cumsum(weights @ matrix, axis=1)
+    drawn = np.stack([_quantile(row, shares) for row in summed if row[-1] > 0])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
+    return Band(shares, _quantile(np.cumsum(matrix.sum(axis=0)), shares), low, high)
+
+
+def _quantile(summed: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return the nearest-rank quantiles of one cumulated histogram."""
+    ranks = np.maximum(1.0, np.ceil(shares * summed[-1] - 1e-9))
+    found: np.ndarray = _VALUES[np.minimum(np.searchsorted(summed, ranks), BUCKETS - 1)]
+    return found
 
 
 def observed(blocks: Sequence[Block]) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What a load test keeps of Kubernetes objects: few plain facts of a Deployment, an HPA and pods."""
+"""What a load test keeps of Kubernetes objects: plain facts of a Deployment, an HPA, pods, their use."""
 
 from __future__ import annotations
 
@@ -77,6 +77,14 @@ def pod_facts(pods: list[Manifest]) -> list[dict[str, Any]]:
             }
         )
     return sorted(facts, key=lambda pod: (str(pod["created"]), pod["name"]))
+
+
+def usage_facts(pods: list[Manifest]) -> dict[str, float | None]:
+    """Return CPUs in use and bytes of memory of all pods together, of a PodMetricsList of metrics.k8s.io."""
+    usage = [container["usage"] for pod in pods for container in pod["containers"]]
+    if not usage:
+        return {"cpu": None, "memory": None}
+    return {name: float(sum(parse_quantity(str(each[name])) for each in usage)) for name in ("cpu", "memory")}
 
 
 def _value(amount: Manifest | None) -> float | None:

@@ -1,4 +1,4 @@
-"""`mlk8s loadtest`, `mlk8s report` and `mlk8s compare`."""
+"""`mlk8s loadtest`, `mlk8s report`, `mlk8s compare` and `mlk8s merge`."""
 
 from __future__ import annotations
 
@@ -205,6 +205,12 @@ def compare(
     block: Annotated[
         int, typer.Option("--block", metavar="SECONDS", help="Seconds that share their disturbances.")
     ] = 5,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE.html", help="Also write plots with confidence bands and a table."
+        ),
+    ] = None,
     output: Output = Form.TABLE,
 ) -> None:
     """Say whether a load test went worse than another of the same load; exit code 1 where it certainly did.
@@ -218,8 +224,31 @@ def compare(
     found = Run.open(directory).compare(
         Run.open(baseline), block=block, confidence=confidence, latency=latency, errors=errors
     )
-    show(asdict(found) | {"worse": found.worse}, output, str(found))
+    values = {
+        "differences": [asdict(item) for item in found.differences],
+        "confidence": found.confidence,
+        "worse": found.worse,
+    }
+    if report is not None:
+        say(f"report: {found.report(report)}")
+    show(values, output, str(found))
     raise typer.Exit(found.exit_code)
+
+
+def merge(
+    directories: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUNDIR RUNDIR...", help="Directories of load tests that ran at the same time."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="New directory for all of it.")],
+    output: Output = Form.TABLE,
+) -> None:
+    """Add up load tests that several machines sent to one service at the same time."""
+    from mlk8s.operations.run import Run
+
+    _show(Run.merge(*map(Run.open, directories), directory=out), output)
 
 
 def request(data: str | None, body: str | None) -> dict[str, Any]:
@@ -251,6 +280,6 @@ def _show(run: Run, output: Form) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    """Add `mlk8s loadtest`, `mlk8s report` and `mlk8s compare`."""
-    for function in (loadtest, report, compare):
+    """Add `mlk8s loadtest`, `mlk8s report`, `mlk8s compare` and `mlk8s merge`."""
+    for function in (loadtest, report, compare, merge):
         app.command(function.__name__, rich_help_panel="Load tests")(function)

@@ -82,6 +82,13 @@ class Profile:
         """Return the number of users of a closed loop at second `t`; 0 where the profile is one of rates."""
         return self._at(t).users or 0
 
+    def rate_at(self, t: float) -> float:
+        """Return the requests/s that are due at second `t`; 0 outside the profile."""
+        if not 0 <= t < self.duration:
+            return 0.0
+        segment = self._at(t)
+        return segment.low + (segment.high - segment.low) * (t - segment.begin) / segment.hold
+
     def due_until(self, t: float) -> float:
         """Return how many requests are due before second `t`."""
         if t <= 0:

@@ -19,8 +19,9 @@ from mlk8s.spec.load import LoadProfile, Slo
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlk8s.assess.compare import Comparison
+    from mlk8s.assess.scaling import ServiceModel
     from mlk8s.loadgen.tail import Line
+    from mlk8s.report.comparison import RunComparison, Side
     from mlk8s.report.html import Report
     from mlk8s.report.picture import Picture
     from mlk8s.report.results import Results
@@ -81,6 +82,18 @@ class Run:
             ) from None
         return cls(place, facts, profile, slo)
 
+    @staticmethod
+    def merge(*runs: Run, directory: str | os.PathLike[str]) -> Run:
+        """Return the load tests that several machines sent to one service at the same time as one, in a new
+        directory: requests are added up second by second, and the stages' rates are the sums.
+
+        Raises:
+            UsageError: fewer than two runs, other services, stages or times, a used directory.
+        """
+        from mlk8s.operations.merge import merge
+
+        return merge(runs, directory)
+
     @property
     def partial(self) -> str | None:
         """Why the results are not those of the whole profile; None when they are."""
@@ -109,8 +122,13 @@ class Run:
 
         return list(read_lines(self.directory / "cluster.jsonl"))
 
+    @property
+    def start(self) -> float:
+        """Second since the epoch of t = 0, the first second of load."""
+        return float(min(self.results.load, default=self.facts["started"]))
+
     def timeline(self) -> pa.Table:
-        """Return load, answers, replicas and the metric as one table, a row a second.
+        """Return load, answers, replicas, the metric, CPU and memory as one table, a row a second.
 
         Columns and units: `mlk8s.report.timeline.COLUMNS`; t = 0 is the first second of load.
         """
@@ -121,6 +139,23 @@ class Run:
         from mlk8s.report.timeline import build
 
         return build(self.results, self.samples)
+
+    def events(self) -> pa.Table:
+        """Return what happened at one moment, in order, on the timeline's clock.
+
+        Stages of the load; each pod created, scheduled, started, ready and asked to stop; the autoscaler's
+        events, and its conditions as they change.
+
+        Columns and their meaning: `mlk8s.report.moments.COLUMNS`.
+        """
+        return self._events
+
+    @cached_property
+    def _events(self) -> pa.Table:
+        from mlk8s.report.moments import moments
+
+        last = float(self._timeline.num_rows - 1)
+        return moments(self.samples, self.profile, self.start, last=last, lost=self.lost)
 
     @cached_property
     def summary(self) -> Summary:
@@ -140,8 +175,10 @@ class Run:
     def compare(
         self, baseline: Run, *, block: int = 5, confidence: float = 0.99, latency: float = 0.05,
         errors: float = 0.001,
-    ) -> Comparison:  # fmt: skip
+    ) -> RunComparison:  # fmt: skip
         """Say whether this run is worse than a baseline of the same load, beyond the noise of both.
+
+        What is returned has `plot()`, percentile curves with their confidence bands, and `report(path)`.
 
         Args:
             block: seconds that are drawn together by the bootstrap; longer than a disturbance lasts.
@@ -152,7 +189,8 @@ class Run:
         Raises:
             UsageError: runs of different loads, or fewer than five blocks.
         """
-        from mlk8s.assess.compare import Block, compare
+        from mlk8s.assess.compare import compare
+        from mlk8s.report.comparison import RunComparison
 
         if not self.profile.same_load(baseline.profile):
             raise UsageError(
@@ -169,27 +207,48 @@ class Run:
             )
         if not 1 <= block <= 600:
             raise UsageError(f"block is {block}", expected="1 to 600 seconds")
-        begin, end = self.profile.warmup, self.profile.duration
-        blocks = [
-            [Block(counts.histogram, counts.total) for counts in run.results.during(begin, end).blocks(block)]
-            for run in (baseline, self)
-        ]
-        return compare(*blocks, confidence=confidence, latency=latency, errors=errors)
+        sides = [run._side(block) for run in (baseline, self)]
+        found = compare(
+            *(side.blocks for side in sides), confidence=confidence, latency=latency, errors=errors
+        )
+        return RunComparison(found.differences, found.confidence, self.profile.describe(), *sides)
+
+    def _side(self, block: int) -> Side:
+        from mlk8s.assess.compare import Block
+        from mlk8s.report.comparison import Side
+        from mlk8s.report.run import fact_rows
+
+        judged = self.results.during(self.profile.warmup, self.profile.duration)
+        blocks = [Block(counts.histogram, counts.total) for counts in judged.blocks(block)]
+        return Side(self.directory.name, blocks, fact_rows(self))
+
+    def service_model(self) -> ServiceModel:
+        """Return one pod of the service as this run measured it, for `mlk8s.simulate`.
+
+        Of the seconds in which as many pods were ready as at the start of the load (`ServiceModel.fit`); the
+        time until a pod is ready is the median of the run's pods, CPU a request that of the timeline.
+
+        Raises:
+            UsageError: users in a closed loop, no pod was seen, or the pods were never overloaded, or always.
+        """
+        from mlk8s.report.fitting import fit
+
+        return fit(self.results, self._timeline, self.samples, self.start)
 
     def save(self) -> tuple[Path, Path]:
         """Write timeline.parquet and timeline.json into the directory and return their paths."""
         from mlk8s.report.timeline import save
 
-        return save(self._timeline, self.directory)
+        return save(self._timeline, self._events, self.directory)
 
     def plot(self) -> Picture:
-        """Return the four plots of the run with their alt text; a notebook shows them."""
+        """Return the plots of the run with their alt text; a notebook shows them."""
         from mlk8s.report.heat import heat
         from mlk8s.report.plots import draw
 
         return draw(
             self._timeline, self.summary, slo=self.slo, title=self.title, metric=self.metric_name,
-            warmup=self.profile.warmup, heat=heat(self.results),
+            warmup=self.profile.warmup, heat=heat(self.results), events=self._events,
         )  # fmt: skip
 
     def curve(self) -> Picture:

@@ -1,7 +1,7 @@
 """Looks at replicas, autoscaler, pods and Prometheus once a second and writes down what it sees.
 
-Two threads, one for the API server and one for Prometheus: when one is slow or gone, the other goes on, and
-the gap is a line with the error instead of a value.
+Two threads, one for the API server and one for Prometheus (without one, for metrics.k8s.io): when one is slow
+or gone, the other goes on, and the gap is a line with the error instead of a value.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 import orjson
 
-from mlk8s.assess.sample import deployment_facts, hpa_facts, pod_facts
+from mlk8s.assess.sample import deployment_facts, hpa_facts, pod_facts, usage_facts
 from mlk8s.clients.clock import Clock
 from mlk8s.clients.cluster import Cluster, event_time
 from mlk8s.clients.prometheus import Prometheus
-from mlk8s.errors import Mlk8sError
+from mlk8s.errors import Mlk8sError, NotFound
 from mlk8s.operations.bluegreen_state import live_deployment
 from mlk8s.render.common import NAME
 from mlk8s.render.keda import HPA_PREFIX
@@ -55,8 +55,7 @@ class Sampler:
         self._events: set[str] = set()
         self._count = 0
         sources: list[Callable[[], dict[str, Any]]] = [self._kubernetes]
-        if prometheus is not None:
-            sources.append(self._server)
+        sources.append(self._server if prometheus is not None else self._usage)
         self._threads = [
             threading.Thread(target=self._beat, args=(source,), daemon=True) for source in sources
         ]
@@ -83,7 +82,8 @@ class Sampler:
             except Mlk8sError as error:
                 seen = {"gap": source.__name__.strip("_"), "error": error.what}
             # A sample tells of the moment it was asked for, not of that of a slow answer.
-            self._write({"t": round(began, 3), **seen})
+            if seen:
+                self._write({"t": round(began, 3), **seen})
             due = max(due + 1.0, int(self._clock.now()) + 0.5)
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -137,6 +137,9 @@ class Sampler:
             "in_flight": f"sum by (pod) (requests_in_flight{{{pods}}})",
             "rps": f"sum(rate({count}}}[{_WINDOW}]))",
             "failed": f'sum(rate({count},code=~"5.."}}[{_WINDOW}]))',
+            # irate, as the platform's adapter: kubelet refreshes its values every 10 to 15 s.
+            "cpu": f'sum(irate(container_cpu_usage_seconds_total{{{pods},container!=""}}[1m]))',
+            "memory": f'sum(container_memory_working_set_bytes{{{pods},container!=""}})',
         }
         expression = " or ".join(
             f'label_replace({query}, "what", "{what}", "", "")' for what, query in wanted.items()
@@ -155,4 +158,13 @@ class Sampler:
             "rps": rate,
             "error_rate": values.get("failed", 0.0) / rate if rate else None,
         }
-        return {"server": server}
+        return {"server": server, "usage": {name: values.get(name) for name in ("cpu", "memory")}}
+
+    def _usage(self) -> dict[str, Any]:
+        """CPU and memory from metrics.k8s.io, for want of Prometheus; nothing where nobody serves it."""
+        place = f"/apis/metrics.k8s.io/v1beta1/namespaces/{self._namespace}/pods"
+        try:
+            answer = self._cluster.raw("GET", place, query={"labelSelector": f"{NAME}={self._name}"})
+        except NotFound:
+            return {}
+        return {"usage": usage_facts(orjson.loads(answer)["items"])}

@@ -7,12 +7,14 @@ import pyarrow.compute as pc
 
 from mlk8s.report.summary import Summary
 
+_NUMBERS = {4: "Four", 5: "Five", 6: "Six"}
 
-def describe(timeline: pa.Table, summary: Summary, metric: str | None = None) -> str:
-    """Return true sentences about load, latency, errors and replicas of a run."""
+
+def describe(timeline: pa.Table, summary: Summary, metric: str | None = None, *, panels: int = 4) -> str:
+    """Return true sentences about load, latency, errors, replicas, CPU and memory of a run."""
     seconds = timeline.num_rows
     total = summary.total
-    first = f"Four plots over {seconds} seconds."
+    first = f"{_NUMBERS[panels]} plots over {seconds} seconds."
     if total.total:
         offered = pc.max(timeline["offered_rps"]).as_py()
         load = "Users in a closed loop" if offered is None else f"At most {offered:g} requests/s were offered"
@@ -22,7 +24,13 @@ def describe(timeline: pa.Table, summary: Summary, metric: str | None = None) ->
         first += " No request was answered."
     return " ".join(
         part
-        for part in (first, _latency(summary), _errors(summary), _replicas(timeline, summary, metric))
+        for part in (
+            first,
+            _latency(summary),
+            _errors(summary),
+            _replicas(timeline, summary, metric),
+            _usage(timeline),
+        )
         if part
     )
 
@@ -51,6 +59,13 @@ def _replicas(timeline: pa.Table, summary: Summary, metric: str | None) -> str:
     if peak is not None and target is not None:
         text += f" {metric or 'The metric'} a pod was at most {peak:.3g}; its target is {target:g}."
     return text
+
+
+def _usage(timeline: pa.Table) -> str:
+    cpu, memory = pc.max(timeline["cpu_cores"]).as_py(), pc.max(timeline["memory_bytes"]).as_py()
+    found = [f"{cpu:.3g} CPUs"] if cpu is not None else []
+    found += [f"{memory / 2**20:,.0f} MiB"] if memory is not None else []
+    return f"All pods together used at most {' and '.join(found)}." if found else ""
 
 
 def milliseconds(seconds: float | None) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from mlk8s.report import moments
 from mlk8s.report.alt import milliseconds
 from mlk8s.report.html import Report
 from mlk8s.report.summary import Scaling, Summary
@@ -39,9 +41,12 @@ def add_run(run: Run, report: Report | None = None) -> Report:
         text = "Seconds since the start of the load; negative for pods that were there before."
         report.section("Pods", text=text, table=pods, level=_sub(own))
     if events := event_rows(run):
-        report.section("Autoscaler's events", table=events, level=_sub(own))
+        report.section("Autoscaler's events and conditions", table=events, level=_sub(own))
     report.section("Where and with what", table=fact_rows(run), level=_sub(own))
-    report.section("Do it again", code=again(run), level=_sub(own))
+    told = command(run)
+    words = "As a command, and in Python." if told else "In Python; the command line cannot say this profile."
+    code = f"{told}\n\n{again(run)}" if told else again(run)
+    report.section("Do it again", text=words, code=code, level=_sub(own))
     return report
 
 
@@ -136,12 +141,11 @@ def scaling_rows(scaling: Scaling) -> dict[str, str]:
         "more replicas wanted": since(scaling.first_wish),
         "first new pod ready": since(scaling.first_ready),
         f"all {scaling.highest} ready": since(scaling.highest_ready),
-        "back at the first number": "–"
-        if scaling.down_lag is None
-        else f"{scaling.down_lag} s after its end",
+        "back at the first number": since(scaling.back)
+        + ("" if scaling.down_lag is None else f", {scaling.down_lag} s after it had fallen"),
         "overshoot": "–" if scaling.overshoot is None else f"{scaling.overshoot} replicas",
         "changes of direction": str(scaling.reversals),
-        "replicas x time": f"{scaling.replica_seconds:,} replica-seconds",
+        "replicas × time": f"{scaling.replica_seconds:,} replica-seconds",
         "requests without a right answer": f"{scaling.lost:,}",
     }
     if scaling.outside_slo is not None:
@@ -177,31 +181,23 @@ def verdict_rows(run: Run) -> list[dict[str, Any]] | None:
 
 def pod_rows(run: Run) -> list[dict[str, Any]]:
     """Return a row a pod with the times of its start, in seconds since the start of the load."""
-    pods: dict[str, dict[str, Any]] = {}
-    for sample in run.samples:
-        for pod in sample.get("pods") or ():
-            # What was once seen stays: a pod that stops is not Ready any more.
-            known = pods.setdefault(pod["name"], {})
-            known.update({key: value for key, value in pod.items() if value is not None})
-    start = float(min(run.results.load, default=run.facts["started"]))
-    rows = []
-    for name, pod in pods.items():
-        times = {key: _since(pod.get(key), start) for key in ("created", "scheduled", "started", "ready")}
-        over = _since(pod.get("deleted"), start)
-        asked = None if over is None else over - (pod.get("grace") or 0)
-        rows.append({"pod": name, **times, "asked to stop": asked})
-    return rows
+    return moments.pod_rows(run.samples, run.start)
 
 
 def event_rows(run: Run) -> list[dict[str, Any]]:
-    """Return the autoscaler's events during the run, oldest first."""
-    start = float(min(run.results.load, default=run.facts["started"]))
-    events = [event for sample in run.samples for event in sample.get("events") or ()]
-    rows = [
-        {"second": _since(event["at"], start), "reason": event["reason"], "message": event["message"]}
-        for event in events
+    """Return the autoscaler's events and its conditions' changes during the run, oldest first."""
+    rows = run.events().to_pylist()
+    words = {"autoscaler": "event", "condition": "condition"}
+    return [
+        {
+            "second": row["t"],
+            "what": words[row["kind"]],
+            "reason": f"{row['subject']} {row['what']}".strip(),
+            "message": row["message"],
+        }
+        for row in rows
+        if row["kind"] in words
     ]
-    return [row for row in rows if row["second"] is not None and row["second"] > -60]
 
 
 def fact_rows(run: Run) -> dict[str, Any]:
@@ -218,6 +214,7 @@ def fact_rows(run: Run) -> dict[str, Any]:
         "Load generator": _generator(facts),
         **{name: value or "–" for name, value in facts["versions"].items()},
         "Results": str(run.directory),
+        **({"Merged from": ", ".join(facts["merged"])} if facts.get("merged") else {}),
     }
 
 
@@ -227,6 +224,35 @@ def _generator(facts: dict[str, Any]) -> str:
     if workers is None:
         return str(facts["machine"])
     return f"{workers['count']} pods in the cluster, through {workers['target']}"
+
+
+def command(run: Run) -> str | None:
+    """Return the command that runs the same test; None where the command line cannot say the profile."""
+    profile, target = run.profile, run.facts["target"]
+    stages = profile.stages
+    if any(stage.ramp or stage.hold != stages[0].hold for stage in stages) or profile.trace is not None:
+        return None
+    if run.facts.get("merged") or profile.timeout != 10.0 or profile.connections is not None:
+        return None
+    numbers = ",".join(f"{stage.users or stage.rps:g}" for stage in stages)
+    words = ["mlk8s", "loadtest", target["name"], "-n", target["namespace"]]
+    words += ["--body", f"@{run.directory / 'body.json'}"]
+    words += ["--users" if profile.closed_loop else "--steps", numbers, "--hold", f"{stages[0].hold:g}s"]
+    if profile.arrivals != "regular":
+        words += ["--arrivals", profile.arrivals, "--seed", str(profile.seed)]
+    if profile.warmup:
+        words += ["--warmup", f"{profile.warmup:g}s"]
+    if profile.stop_above != 0.5:
+        words += ["--stop-above", f"{profile.stop_above:g}"]
+    if run.facts["settle"]:
+        words += ["--settle", f"{run.facts['settle']:g}s"]
+    if workers := run.facts.get("workers"):
+        words += ["--workers", str(workers["count"])]
+    for name, bound in (run.slo.latency if run.slo else {}).items():
+        words += [f"--slo-{name}", f"{1000 * bound:g}ms"]
+    if run.slo and run.slo.errors is not None:
+        words += ["--slo-errors", f"{run.slo.errors:g}"]
+    return shlex.join(words)
 
 
 def again(run: Run) -> str:
@@ -309,12 +335,6 @@ def _versions(summary: Summary) -> str:
         return ""
     parts = [f"version {name}: {count:,}" for name, count in sorted(versions.items())]
     return "Answers by model version: " + ", ".join(parts) + "."
-
-
-def _since(moment: str | None, start: float) -> float | None:
-    if not moment:
-        return None
-    return round(datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() - start, 1)
 
 
 def _when(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +39,9 @@ class Scaling:
         first_wish: when the autoscaler first wanted more replicas.
         first_ready: when the first further replica was ready.
         highest_ready: when the highest number of ready replicas was first reached.
-        back: when the number of replicas was back at the initial one after the load.
-        down_lag: seconds from the end of the load until then.
-        overshoot: replicas that were wanted at most, above those wanted in the last second of the load.
+        back: from when on the number of replicas stayed at the initial one again.
+        down_lag: seconds until then from when the load had last fallen, to a lower stage or to its end.
+        overshoot: replicas that were wanted at most, above those that were wanted when the load then fell.
         reversals: how often the wish changed its direction.
         replica_seconds: seconds of all replicas together, observed ones.
         outside_slo: seconds of load in which a latency percentile or the errors were outside the SLO; None
@@ -75,7 +76,7 @@ class Scaling:
         if self.highest_ready is not None and self.highest_ready != self.first_ready:
             text += f", all {self.highest} after {self.highest_ready} s"
         if self.overshoot:
-            text += f", {self.overshoot} more than were needed at the end of the load"
+            text += f", {self.overshoot} more than were wanted when the load fell"
         text += f"; back at {self.initial} after {self.back} s." if self.back is not None else "."
         if self.outside_slo:
             text += f" The SLO was broken in {self.outside_slo} s."
@@ -115,7 +116,7 @@ def summarize(results: Results, profile: LoadProfile, timeline: pa.Table, slo: S
     stages = _stages(judged, profile, start)
     last = results.load[max(results.load)] if results.load else {}
     unanswered = last.get("in_flight", 0) + last.get("waiting", 0)
-    scaling = scaling_of(timeline, profile.duration, slo, lost=total.total - total.ok)
+    scaling = scaling_of(timeline, profile.duration, slo, lost=total.total - total.ok, falls=_falls(profile))
     return Summary(total, sent, judged.lag(), unanswered, stages, scaling)
 
 
@@ -146,8 +147,28 @@ def _stages(results: Results, profile: LoadProfile, start: int) -> tuple[StageSu
     return tuple(stages)
 
 
-def scaling_of(timeline: pa.Table, load_seconds: float, slo: Slo | None = None, *, lost: int = 0) -> Scaling:
-    """Return how replicas followed a load of `load_seconds` that began at t = 0; `lost` is passed on."""
+def _falls(profile: LoadProfile) -> list[float]:
+    """Return the seconds at which a stage begins that has less load than the one before, and the end."""
+    falls, begin, before = [], 0.0, 0.0
+    for stage in profile.stages:
+        now = float(stage.users or stage.rps or 0.0)
+        if now < before:
+            falls.append(begin)
+        begin, before = begin + stage.hold, now
+    return [*falls, begin]
+
+
+def scaling_of(
+    timeline: pa.Table, load_seconds: float, slo: Slo | None = None, *, lost: int = 0,
+    falls: Sequence[float] = (),
+) -> Scaling:  # fmt: skip
+    """Return how replicas followed a load of `load_seconds` that began at t = 0.
+
+    Args:
+        lost: passed on.
+        falls: seconds at which the load fell, ascending; the end of the load by default.
+    """
+    falls = falls or [load_seconds]
     names = ["t", "replicas_current", "replicas_desired", "replicas_ready", "error_rate", *PERCENTILES]
     rows: list[dict[str, Any]] = timeline.select(names).to_pylist()
     outside = sum(_outside(row, slo) for row in rows if row["t"] < load_seconds) if slo else None
@@ -157,8 +178,12 @@ def scaling_of(timeline: pa.Table, load_seconds: float, slo: Slo | None = None, 
     initial, highest = ready[0][1], max(count for _, count in ready)
     wishes = [(row["t"], row["replicas_desired"]) for row in rows if row["replicas_desired"] is not None]
     further = [t for t, count in ready if count > initial]
-    back = _back(rows, initial, load_seconds) if further else None
-    needed = [count for t, count in wishes if t < load_seconds][-1:]
+    back = _back(rows, initial) if further else None
+    most = max((count for _, count in wishes), default=0)
+    peak = next((t for t, count in wishes if count == most), 0)
+    fall = next((fall for fall in falls if fall > peak), load_seconds)
+    needed = [count for t, count in wishes if t < fall][-1:]
+    fallen = [fall for fall in falls if back is not None and fall <= back]
     return Scaling(
         initial=initial,
         highest=highest,
@@ -166,8 +191,8 @@ def scaling_of(timeline: pa.Table, load_seconds: float, slo: Slo | None = None, 
         first_ready=min(further, default=None),
         highest_ready=next(t for t, count in ready if count == highest) if further else None,
         back=back,
-        down_lag=None if back is None else back - round(load_seconds),
-        overshoot=max(count for _, count in wishes) - needed[0] if needed else None,
+        down_lag=None if back is None or not fallen else back - round(fallen[-1]),
+        overshoot=most - needed[0] if needed else None,
         reversals=reversals(count for _, count in wishes),
         replica_seconds=sum(row["replicas_current"] or 0 for row in rows),
         outside_slo=outside,
@@ -181,15 +206,16 @@ def _outside(row: dict[str, Any], slo: Slo) -> bool:
     return slow or (slo.errors is not None and (row["error_rate"] or 0.0) > slo.errors)
 
 
-def _back(rows: list[dict[str, Any]], initial: int, load_seconds: float) -> int | None:
-    """Return the first second after the load from which the replicas stayed at `initial` or below."""
+def _back(rows: list[dict[str, Any]], initial: int) -> int | None:
+    """Return the second from which the replicas stayed at `initial` or below, after they had been more."""
     back: int | None = None
+    more = False
     for row in rows:
         current = row["replicas_current"]
-        if row["t"] < load_seconds or current is None:
+        if current is None:
             continue
         if current > initial:
-            back = None
-        elif back is None:
+            back, more = None, True
+        elif more and back is None:
             back = row["t"]
     return back

@@ -11,8 +11,18 @@ import orjson
 import pyarrow as pa
 
 from mlk8s.loadgen.tail import Line
-from mlk8s.report.results import Results
+from mlk8s.report.results import Counts, Results
 from mlk8s.report.whole import whole
+
+KINDS = {
+    "connection": "connection refused or lost",
+    "timeout": "time-out",
+    "status": "HTTP status",
+    "wrong": "wrong answer",
+    "shed": "shed, no connection was free in time",
+}
+"""The kinds of errors that are told apart, and their names."""
+_KIND_OF = {"connection": "connection", "timeout": "timeout", "wrong_answer": "wrong", "shed": "shed"}
 
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "t": (pa.int32(), "seconds since the start"),
@@ -20,6 +30,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "sent_rps": (pa.float64(), "requests/s that were sent"),
     "ok_rps": (pa.float64(), "requests/s with a right answer"),
     "error_rate": (pa.float64(), "share of ended requests without a right answer, 0 to 1"),
+    **{f"errors_{kind}": (pa.float64(), f"requests/s that ended: {words}") for kind, words in KINDS.items()},
     "p50": (pa.float64(), "seconds, of right answers"),
     "p90": (pa.float64(), "seconds, of right answers"),
     "p95": (pa.float64(), "seconds, of right answers"),
@@ -33,6 +44,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "in_flight": (pa.float64(), "requests in flight in all pods, from Prometheus"),
     "server_rps": (pa.float64(), "requests/s that the pods answered, from Prometheus"),
     "server_error_rate": (pa.float64(), "share of 5xx answers of the pods, from Prometheus, 0 to 1"),
+    "cpu_cores": (pa.float64(), "CPUs that all pods use, mean of the kubelet's last 10 to 15 s"),
+    "memory_bytes": (pa.float64(), "bytes that all pods use (working set)"),
 }
 """Columns of the timeline: Arrow type and unit."""
 
@@ -59,6 +72,7 @@ def build(results: Results, samples: Iterable[Line]) -> pa.Table:
     for second, counts in results.requests.items():
         row = rows.setdefault(second, {})
         row |= {"ok_rps": float(counts.ok), "error_rate": counts.error_rate, **counts.percentiles()}
+        row |= _errors(counts)
     seen: dict[int, dict[str, Any]] = {}
     for sample in samples:
         seen.setdefault(int(sample["t"]), {}).update(_columns(sample))
@@ -71,6 +85,15 @@ def build(results: Results, samples: Iterable[Line]) -> pa.Table:
         metadata={"start": datetime.fromtimestamp(start, UTC).isoformat().replace("+00:00", "Z")},
     )
     return pa.Table.from_pylist(table, schema=schema)
+
+
+def _errors(counts: Counts) -> dict[str, float]:
+    """Return how many requests ended without a right answer, by kind."""
+    found = dict.fromkeys((f"errors_{kind}" for kind in KINDS), 0.0)
+    for outcome, count in counts.outcomes.items():
+        if outcome != "ok":
+            found[f"errors_{_KIND_OF.get(outcome, 'status')}"] += count
+    return found
 
 
 def _hold(table: list[dict[str, Any]], seen: dict[int, dict[str, Any]], start: int) -> None:
@@ -106,6 +129,8 @@ def _columns(sample: Line) -> dict[str, Any]:
             "server_rps": server.get("rps"),
             "server_error_rate": server.get("error_rate"),
         }
+    if usage := sample.get("usage"):
+        columns |= {"cpu_cores": usage.get("cpu"), "memory_bytes": usage.get("memory")}
     return {name: value for name, value in columns.items() if value is not None}
 
 
@@ -114,8 +139,8 @@ def start_of(table: pa.Table) -> str:
     return str((table.schema.metadata or {}).get(b"start", b"").decode())
 
 
-def save(table: pa.Table, directory: Path) -> tuple[Path, Path]:
-    """Write timeline.parquet and timeline.json, and return both paths."""
+def save(table: pa.Table, events: pa.Table, directory: Path) -> tuple[Path, Path]:
+    """Write timeline.parquet and timeline.json, the latter with the moments too, and return both paths."""
     import pyarrow.parquet as pq
 
     parquet, json = directory / "timeline.parquet", directory / "timeline.json"
@@ -125,6 +150,7 @@ def save(table: pa.Table, directory: Path) -> tuple[Path, Path]:
         "start": start_of(table),
         "units": {name: unit for name, (_, unit) in COLUMNS.items()},
         "columns": table.to_pydict(),
+        "events": events.to_pylist(),
     }
     with whole(json) as file:
         file.write_bytes(orjson.dumps(body))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -66,15 +67,42 @@ def record(k8s: Kubernetes, case: str) -> str:
     spec = mlk8s.ModelService(name="twin", model=model.url, resources=resources, **scaled)
     service = k8s.deploy(spec)
     _wait_for_rest(k8s)
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, Syncs(k8s) as syncs:
         run = service.loadtest(profile, inputs=ROWS, directory=Path(place) / "run", settle=settle)
-        found = compact(run, autoscaled=case != "one-pod")
+        found = compact(run, syncs.times, autoscaled=case != "one-pod")
     HERE.mkdir(parents=True, exist_ok=True)
     (HERE / f"{case}.json").write_text(json.dumps(found, separators=(",", ":")) + "\n", encoding="utf-8")
     return f"{case}: {run.summary.scaling.sentence()}"
 
 
-def compact(run: Run, *, autoscaled: bool) -> dict[str, Any]:
+class Syncs:
+    """Notes when the autoscaler wrote its status, to 0.1 s: a run's samples are a second apart."""
+
+    def __init__(self, k8s: Kubernetes) -> None:
+        self.times: list[float] = []
+        self._k8s = k8s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Syncs:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        known = None
+        while not self._over.wait(0.1):
+            found = self._k8s.cluster.find("HorizontalPodAutoscaler", "twin")
+            version = found["metadata"]["resourceVersion"] if found else None
+            if known is not None and version != known:
+                self.times.append(time.time())
+            known = version
+
+
+def compact(run: Run, syncs: list[float], *, autoscaled: bool) -> dict[str, Any]:
     """Return what the test reads of a run: a list a column, an item a second from the start of the load."""
     columns = run.timeline().to_pydict()
     start = min(run.results.load)
@@ -95,6 +123,7 @@ def compact(run: Run, *, autoscaled: bool) -> dict[str, Any]:
         "settle": run.facts["settle"],
         "autoscale": AUTOSCALE.model_dump(exclude_none=True) if autoscaled else None,
         "versions": run.facts["versions"],
+        "syncs": [round(moment - start, 1) for moment in syncs if moment >= start],
         "seconds": {name: [_short(value) for value in values] for name, values in seconds.items()},
         "pods": [{key: value for key, value in row.items() if key != "pod"} for row in pod_rows(run)],
     }

@@ -20,8 +20,8 @@ def test_every_command_has_a_section() -> None:
     assert sections == {
         "up", "down", "status", "doctor", "deploy", "services", "predict", "undo", "delete", "alerts",
         "dashboard", "events", "logs", "exec", "port-forward", "search-logs", "metric add", "metric list",
-        "metric remove", "export", "loadtest", "size",
-        "report", "compare", "demo", "why", "lint", "apply", "diff", "secret create", "config create",
+        "metric remove", "export", "loadtest", "report", "compare", "merge", "size",
+        "demo", "why", "lint", "apply", "diff", "secret create", "config create",
         "tenant create", "tenant kubeconfig", "tls create", "rollout history", "rollout undo",
         "rollout pause", "rollout resume", "rollout restart", "rollout status", "canary start",
         "canary status", "canary weight", "canary promote", "canary rollback", "bluegreen status",

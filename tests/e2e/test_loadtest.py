@@ -76,6 +76,14 @@ def test_replicas_follow_the_load_and_everything_is_kept(service: Service, tmp_p
     assert max(row["metric"] or 0 for row in rows) > 2
     assert {row["metric_target"] for row in rows} - {None} == {2.0}
     assert max(row["in_flight"] or 0 for row in rows) > 2
+    # CPU and memory by Prometheus from the kubelet: more than a pod needs at rest, no more than the limits of
+    # three pods allow
+    assert 0.05 < max(row["cpu_cores"] or 0 for row in rows) < 1.2
+    assert 2**24 < max(row["memory_bytes"] or 0 for row in rows) < 3 * 2**28
+    happened = {(row["kind"], row["what"]) for row in run.events().to_pylist() if row["t"] > 0}
+    assert {("pod", "scheduled"), ("pod", "started"), ("pod", "ready"), ("load", "stage")} < happened
+    assert ("autoscaler", "SuccessfulRescale") in happened
+    assert any(kind == "condition" for kind, _ in happened)
     assert run.summary.scaling.initial == 1
     assert run.summary.scaling.highest in (2, 3)
     assert run.summary.scaling.first_wish is not None and run.summary.scaling.first_wish >= 20

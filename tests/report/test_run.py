@@ -48,6 +48,20 @@ def test_scaling(run: Run) -> None:
     assert scaling.outside_slo == 10 and scaling.lost == 5
 
 
+def test_replicas_that_go_down_while_the_load_lasts(tmp_path: Path) -> None:
+    profile = LoadProfile.spike(rps=10, peak=50, before=5, width=10, after=20)
+    lines = [load(second) for second in range(35)]
+    samples = [
+        sample(second + 0.5, desired=3 if 7 <= second < 25 else 1, ready=3 if 9 <= second < 25 else 1)
+        for second in range(35)
+    ]
+    scaling = Run.open(write(tmp_path / "run", lines, samples, profile)).summary.scaling
+    assert (scaling.back, scaling.down_lag) == (25, 10), (
+        "ten seconds after the peak, not at the end of the load"
+    )
+    assert scaling.overshoot == 0, "all three were wanted until the load fell"
+
+
 def test_the_verdict_is_on_the_whole_run(run: Run) -> None:
     assert run.verdict is not None
     assert run.verdict.held is False
@@ -101,7 +115,7 @@ def test_the_report_is_one_file_that_needs_no_network(run: Run, tmp_path: Path) 
     assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe", "object")]
     assert "url(" not in re.sub(r'src="[^"]*"', "", text) and "@import" not in text
     images = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == 1 and (images[0]["alt"] or "").startswith("Four plots")
+    assert len(images) == 1 and (images[0]["alt"] or "").startswith("Five plots")
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
@@ -152,7 +166,7 @@ def test_a_notebook_gets_static_html_and_text(run: Run) -> None:
     assert bundle["text/plain"] == repr(run)
     assert "<table>" in bundle["text/html"] and "<script" not in bundle["text/html"]
     picture = run.plot()._repr_mimebundle_()
-    assert 'src="data:image/png;base64,' in picture["text/html"] and 'alt="Four plots' in picture["text/html"]
+    assert 'src="data:image/png;base64,' in picture["text/html"] and 'alt="Five plots' in picture["text/html"]
 
 
 def test_a_directory_that_is_no_run(tmp_path: Path) -> None:
@@ -168,6 +182,23 @@ def test_what_the_report_says_to_do_again_makes_the_same_profile(run: Run) -> No
     program = again(run).split("service = ")[1].split("\n", 1)[1].split("run = ")[0]
     exec("import mlk8s\n" + program, made)
     assert made["profile"] == run.profile
+
+
+def test_the_command_in_the_report_is_one_that_the_command_line_takes(run: Run) -> None:
+    from mlk8s.report.run import command
+
+    assert command(run) == (
+        f"mlk8s loadtest iris -n demo --body @{run.directory / 'body.json'} --steps 10,20 --hold 10s "
+        "--settle 20s --slo-p99 100ms --slo-errors 0.05"
+    )
+    assert "mlk8s loadtest iris -n demo" in run.report().read_text()
+
+
+def test_profiles_that_the_command_line_cannot_say_have_no_command(tmp_path: Path) -> None:
+    from mlk8s.report.run import command
+
+    ramp = LoadProfile.ramp(start=10, end=20, over=10)
+    assert command(Run.open(write(tmp_path / "run", [load(0)], [], ramp))) is None
 
 
 def steady(directory: Path, latency: float, *, rps: float = 10, failed: int = 0) -> Run:

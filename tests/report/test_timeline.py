@@ -86,7 +86,7 @@ def test_two_generators_are_added_up() -> None:
 
 def test_parquet_and_json_hold_the_same(tmp_path: Path) -> None:
     run = Run.open(scaling_run(tmp_path / "run"))
-    parquet, json = save(run.timeline(), tmp_path)
+    parquet, json = save(run.timeline(), run.events(), tmp_path)
     table = pq.read_table(parquet)
     assert table.to_pydict() == run.timeline().to_pydict()
     assert start_of(table) == "2026-11-23T21:10:00Z"
@@ -95,6 +95,7 @@ def test_parquet_and_json_hold_the_same(tmp_path: Path) -> None:
     assert body["columns"] == table.to_pydict()
     assert body["start"] == "2026-11-23T21:10:00Z"
     assert set(body["units"]) == set(COLUMNS)
+    assert body["events"] == run.events().to_pylist()
 
 
 def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlk8s.assess.scaling.service import ServiceModel
+from mlk8s.assess.scaling.service import Measured, ServiceModel
 from mlk8s.assess.scaling.twin import Cadence, Second, Simulation, simulate
 
-__all__ = ["Cadence", "Second", "ServiceModel", "Simulation", "simulate"]
+__all__ = ["Cadence", "Measured", "Second", "ServiceModel", "Simulation", "simulate"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import floor
 
-from mlk8s.assess.scaling.controller import TOLERANCE, Controller, Seen, wanted
+from mlk8s.assess.scaling.controller import TOLERANCE, Controller, wanted
+from mlk8s.assess.scaling.fleet import STEP, Fleet
 from mlk8s.assess.scaling.service import ServiceModel
 from mlk8s.assess.turns import reversals
 from mlk8s.errors import UsageError
@@ -15,9 +15,8 @@ from mlk8s.render.scaling import behavior
 from mlk8s.spec.autoscale import Autoscale
 from mlk8s.spec.load import LoadProfile
 
-_STEP = 0.1
-"""Seconds of one step."""
 _KNOWN = ("requests_in_flight", "requests_per_second", "cpu")
+_A_SECOND = round(1 / STEP)
 _FLAPPING = 2
 """Changes of direction, after the first, that are no longer the load's own."""
 
@@ -31,21 +30,24 @@ class Cadence:
         scrape: between two looks of Prometheus at a pod.
         window: over which the metric is a mean.
         offset: when the first decision falls, after the start of the load.
+        routing: until the ingress controller's requests follow a change of the pods.
     """
 
     sync: float = 15.0
     scrape: float = 2.0
     window: float = 10.0
     offset: float = 0.0
+    routing: float = 1.0
 
 
-LOCAL = Cadence(sync=5.0)
-"""The local cluster's."""
+LOCAL = Cadence(sync=5.0, routing=0.3)
+"""The local cluster's. Its EndpointSlices followed a change of replicas within 0.13 to 0.31 s; Traefik
+gathers changes for 0.1 s."""
 
 
 @dataclass(frozen=True)
 class Second:
-    """One second of the simulation.
+    """One second of the simulation: what is so in its middle, which is when a load test's samples are taken.
 
     Attributes:
         t: seconds since the start of the load.
@@ -68,55 +70,26 @@ class Second:
 
 @dataclass(frozen=True)
 class Simulation:
-    """What would happen, a row a second, and what is worth a warning."""
+    """What would happen, a row a second, and what is worth a warning; a notebook shows it as plots.
+
+    Attributes:
+        seconds: a row a second.
+        warnings: of flapping, of seconds outside the SLO, of too few replicas.
+        target: of the metric, mean a pod.
+        metric: what the autoscaler follows.
+        slo_latency: mean latency in seconds above which a second counts as lost, or None.
+    """
 
     seconds: tuple[Second, ...]
     warnings: tuple[str, ...]
+    target: float
+    metric: str
+    slo_latency: float | None = None
 
     @property
     def replica_seconds(self) -> float:
         """Seconds of all replicas together: what they cost."""
         return float(sum(second.replicas for second in self.seconds))
-
-
-@dataclass
-class _Pods:
-    """Pods by the second in which they are ready; the newest go first."""
-
-    service: ServiceModel
-    ready_at: list[float] = field(default_factory=list)
-    samples: list[deque[tuple[float, float]]] = field(default_factory=list)
-    """Scrapes of each pod: when, and the metric's integral."""
-    integrals: list[float] = field(default_factory=list)
-
-    def resize(self, count: int, now: float, *, at_once: bool = False) -> None:
-        while len(self.ready_at) < count:
-            self.ready_at.append(now if at_once else now + self.service.start)
-            self.samples.append(deque())
-            self.integrals.append(0.0)
-        del self.ready_at[count:], self.samples[count:], self.integrals[count:]
-
-    def ready(self, now: float) -> int:
-        return sum(moment <= now for moment in self.ready_at)
-
-    def scrape(self, now: float, window: float) -> None:
-        for moment, samples, integral in zip(self.ready_at, self.samples, self.integrals, strict=True):
-            if moment <= now:
-                samples.append((now, integral))
-                while samples[0][0] < now - window - _STEP / 2:
-                    samples.popleft()
-
-    def seen(self, now: float) -> Seen:
-        values, missing, unready = [], 0, 0
-        for moment, samples in zip(self.ready_at, self.samples, strict=True):
-            if moment > now:
-                unready += 1
-            elif len(samples) < 2:  # a rate needs two
-                missing += 1
-            else:
-                (first, low), (last, high) = samples[0], samples[-1]
-                values.append((high - low) / (last - first))
-        return Seen(values, missing, unready)
 
 
 def simulate(
@@ -157,56 +130,34 @@ def simulate(
     controller = Controller(autoscale.min, autoscale.max, behavior(autoscale))
     up, down = controller.tolerance("scaleUp"), controller.tolerance("scaleDown")
     load = Profile([stage.model_dump() for stage in profile.stages])
-    pods = _Pods(service)
+    per_request = None if name == "requests_in_flight" else scale
+    fleet = Fleet(service, float(profile.most_connections), cadence.scrape, cadence.window, cadence.routing)
     count = replicas if replicas is not None else autoscale.min
-    pods.resize(count, 0.0, at_once=True)
-    backlog, metric = 0.0, None
-    next_sync, next_scrape = cadence.offset, 0.0
+    fleet.resize(count, 0.0, at_once=True)
+    metric = None
+    next_sync = cadence.offset
     rows: list[Second] = []
-    steps = round((profile.duration + settle) / _STEP)
-    for step in range(steps):
-        now = step * _STEP
-        ready = pods.ready(now)
+    for step in range(round((profile.duration + settle) / STEP)):
+        now = step * STEP
         users = load.users_at(now) if now < load.duration else 0
-        offered = _offered(load, users, ready, service, now)
-        served, backlog, in_flight = _serve(offered, backlog, ready, service)
-        if load.closed_loop:  # each user has one, and nobody sends what would have to wait for another's
-            backlog, in_flight = 0.0, float(users if ready else 0)
-        for index, moment in enumerate(pods.ready_at):
-            if moment <= now:
-                each = in_flight if name == "requests_in_flight" else scale * served
-                pods.integrals[index] += each / ready * _STEP
-        if now >= next_scrape - 1e-9:
-            pods.scrape(now, cadence.window)
-            next_scrape += cadence.scrape
+        if load.closed_loop:
+            fleet.hold(users, now)
+        else:
+            fleet.take((load.due_until(now + STEP) - load.due_until(now)) / STEP, now)
+        fleet.count(per_request, now)
+        fleet.look(now)
         if now >= next_sync - 1e-9:
-            seen = pods.seen(now)
+            seen = fleet.seen(now)
             metric = seen.metric
             count = controller.decide(now, count, wanted(count, seen, target, up, down))
-            pods.resize(count, now)
+            fleet.resize(count, now)
             next_sync += cadence.sync
-        if step % round(1 / _STEP) == 0:
-            latency = in_flight / served if served > 0 else (service.latency if ready else float("inf"))
-            rows.append(Second(floor(now + 1e-9), offered, count, ready, metric, in_flight, latency))
-    return Simulation(tuple(rows), tuple(_warnings(rows, autoscale, slo_latency)))
-
-
-def _offered(load: Profile, users: int, ready: int, service: ServiceModel, now: float) -> float:
-    """Return the requests/s that come: the profile's, or what users send that wait for their answers."""
-    if not load.closed_loop:
-        return (load.due_until(now + _STEP) - load.due_until(now)) / _STEP
-    if not users or not ready:
-        return 0.0
-    return min(users / service.latency, ready * service.capacity)
-
-
-def _serve(offered: float, backlog: float, ready: int, service: ServiceModel) -> tuple[float, float, float]:
-    """Return requests/s that are answered, requests beyond the pods' ordinary queues, and all in flight."""
-    able = ready * service.capacity
-    served = min(able, offered + backlog / _STEP)
-    backlog = max(0.0, backlog + (offered - served) * _STEP)
-    ordinary = ready * service.in_flight(served / ready) if ready else 0.0
-    return served, backlog, ordinary + backlog
+        if step % _A_SECOND == _A_SECOND // 2:
+            served = sum(pod.served for pod in fleet.routed(now))
+            offered = served if load.closed_loop else load.rate_at(now)
+            seen_now = (count, fleet.ready(now), metric, fleet.in_flight, fleet.latency(now))
+            rows.append(Second(floor(now + 1e-9), offered, *seen_now))
+    return Simulation(tuple(rows), tuple(_warnings(rows, autoscale, slo_latency)), target, name, slo_latency)
 
 
 def _warnings(rows: list[Second], autoscale: Autoscale, slo_latency: float | None) -> list[str]:
