@@ -12,6 +12,8 @@ from mlk8s.spec.load import Slo
 
 MAX_BLOCKS = 5_000
 """Most blocks of one analysis: all of them are kept, so that a verdict can be replayed."""
+ASSUMED_BURST = 3
+"""Requests that one cause fails together, as long as no block shows otherwise: measured in benchmarks/canary.py."""
 
 Budget = Annotated[float, Field(gt=0, le=0.2)]
 Errors = Literal["independent", "adaptive", "correlated"]
@@ -38,10 +40,11 @@ class Analysis(Spec):
         alpha: probability that a version within its bounds is rolled back by evidence, over all metrics and
             hypotheses together and however often it is looked at; split evenly, and stated in each decision.
         beta: probability that a version outside any of its bounds is promoted by evidence.
-        errors: what may be assumed of requests in one block. 'independent': each fails by itself.
-            'adaptive' (default): clusters that the blocks show weaken the evidence. 'correlated': nothing; all
-            requests of a block may share one fate, so that one block counts as one observation.
-        burst: with 'adaptive', requests that one cause fails together at least (1 to 10,000).
+        errors: what is assumed of requests in one block. 'independent': each fails by itself. 'adaptive':
+            clusters that the blocks of both versions show weaken the evidence. 'correlated': up to `burst` of
+            them, or all, share one fate; without `burst` a block then counts as one observation.
+        burst: requests that one cause fails together (2 to 10,000): with 'correlated' the most, with 'adaptive'
+            what is assumed before the blocks show it (3 where nothing is given).
         margin: share of the SLO's bound by which the canary may be worse than the concurrent stable version
             (non-inferiority margin, 0 to 1); None compares with the SLO only.
         block: length of a time block, at least two scrape intervals.
@@ -63,10 +66,10 @@ class Analysis(Spec):
     alpha: Budget = 0.01
     beta: Budget = 0.01
     errors: Errors = "adaptive"
-    burst: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 1
+    burst: Annotated[int, Field(ge=2, le=10_000, strict=True)] | None = None
     margin: Annotated[float, Field(ge=0, le=1)] | None = 0.25
     block: Annotated[Seconds, Field(ge=1, le=600)] = 10.0
-    bake: Annotated[Seconds, Field(ge=0, le=86_400)] = 60.0
+    bake: Annotated[Seconds, Field(ge=0, le=86_400)] = 120.0
     deadline: Annotated[Seconds, Field(gt=0, le=604_800)] = 1_800.0
     at_deadline: AtDeadline = "rollback"
     steps: Annotated[tuple[Step, ...], Field(max_length=100)] = ()
@@ -85,8 +88,8 @@ class Analysis(Spec):
             raise ValueError(
                 f"bake is {self.bake:g} s; expected less than the deadline of {self.deadline:g} s"
             )
-        if self.burst > 1 and self.errors != "adaptive":
-            raise ValueError(f"burst belongs to errors='adaptive'; errors is {self.errors!r}")
+        if self.burst is not None and self.errors == "independent":
+            raise ValueError(f"burst is {self.burst}; expected none with errors='independent'")
         self._check_bounds()
         self._check_weights()
         return self
@@ -94,8 +97,8 @@ class Analysis(Spec):
     def _check_bounds(self) -> None:
         if self.slo.errors is not None and not 0 < self.slo.errors < 1:
             raise ValueError(
-                f"slo.errors is {self.slo.errors:g}; expected more than 0 and less than 1: no number of requests "
-                "shows that a version never fails"
+                f"slo.errors is {self.slo.errors:g}; expected more than 0 and less than 1: no number of "
+                "requests shows that a version never fails"
             )
 
     def _check_weights(self) -> None:
