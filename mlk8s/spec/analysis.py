@@ -1,4 +1,4 @@
-"""How a canary is judged: the promise it has to keep, the errors that are accepted, and the way to full weight."""
+"""How a canary is judged: the promise it has to keep, the errors accepted, the way to full weight."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlk8s.spec.load import Slo
 MAX_BLOCKS = 5_000
 """Most blocks of one analysis: all of them are kept, so that a verdict can be replayed."""
 ASSUMED_BURST = 3
-"""Requests that one cause fails together, as long as no block shows otherwise: measured in benchmarks/canary.py."""
+"""Requests that one cause fails together as long as no block shows otherwise (see benchmarks/canary.py)."""
 
 Budget = Annotated[float, Field(gt=0, le=0.2)]
 Errors = Literal["independent", "adaptive", "correlated"]
@@ -41,10 +41,10 @@ class Analysis(Spec):
             hypotheses together and however often it is looked at; split evenly, and stated in each decision.
         beta: probability that a version outside any of its bounds is promoted by evidence.
         errors: what is assumed of requests in one block. 'independent': each fails by itself. 'adaptive':
-            clusters that the blocks of both versions show weaken the evidence. 'correlated': up to `burst` of
-            them, or all, share one fate; without `burst` a block then counts as one observation.
-        burst: requests that one cause fails together (2 to 10,000): with 'correlated' the most, with 'adaptive'
-            what is assumed before the blocks show it (3 where nothing is given).
+            clusters that the blocks of both versions show weaken the evidence. 'correlated': up to `burst`
+            of them, or all, share one fate; without `burst` a block then counts as one observation.
+        burst: requests that one cause fails together (2 to 10,000): with 'correlated' the most, with
+            'adaptive' what is assumed before the blocks show it (3 where nothing is given).
         margin: share of the SLO's bound by which the canary may be worse than the concurrent stable version
             (non-inferiority margin, 0 to 1); None compares with the SLO only.
         block: length of a time block, at least two scrape intervals.

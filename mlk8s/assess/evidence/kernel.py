@@ -5,8 +5,8 @@ Every array has any leading shape, here `...` (metrics, or replays × metrics); 
 one more, runs over the alternatives that are bet on. docs/canary-method.md has the formulas and the proofs.
 
 Sources: betting e-processes, Waudby-Smith and Ramdas 2024 (JRSS B 86:1); mixtures of likelihood ratios,
-Robbins 1970, Lindon and Malek 2022 (NeurIPS); two streams, Turner, Ly and Grünwald 2024 (Journal of Statistical
-Planning and Inference 230).
+Robbins 1970, Lindon and Malek 2022 (NeurIPS); two streams, Turner, Ly and Grünwald 2024 (Journal of
+Statistical Planning and Inference 230).
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ SCALE = 6
 _NOISE = 2.0
 """Standard deviations of clustering by chance that are not taken for clusters."""
 
-_PRIOR = 0.7
-"""Failures that the assumed size of clusters is worth."""
+_PRIOR = 0.4
+"""Blocks with failures that the assumed size of clusters is worth; the first one tells nothing: many failures
+in it may be one cluster or a high rate."""
 _CARRIED = 3.0
 """Clusters of both versions count as they are up to this many times the size that was assumed; larger ones of
 the stable version, which come with its larger blocks, by their correlation only."""
@@ -74,6 +75,7 @@ class Clusters:
 
     pairs: Array  # Σ k(k-1)
     room: Array  # Σ n(n-1)
+    hits: Array  # blocks with a bad request
     bad: Array  # of the group that is not complete yet
     all: Array
 
@@ -102,7 +104,7 @@ def empty(shape: tuple[int, ...]) -> Sums:
         return np.zeros((*shape, *more))
 
     def clusters() -> tuple[Clusters, Clusters]:
-        first, second = (Clusters(zeros(), zeros(), zeros(), zeros()) for _ in range(2))
+        first, second = (Clusters(zeros(), zeros(), zeros(), zeros(), zeros()) for _ in range(2))
         return first, second
 
     return Sums(
@@ -145,7 +147,7 @@ def add(sums: Sums, setup: Setup, bad: Array, all_: Array, stable_bad: Array, st
 def burst(sums: Sums, setup: Setup) -> tuple[Array, Array]:
     """Return how many requests count as one, 1 where each fails by itself: (of the canary, of either).
 
-    With 'adaptive' it begins at what was assumed, and each failure of either version moves it towards what
+    With 'adaptive' it begins at what was assumed, and each block with failures moves it towards what
     the blocks show; clusters of the canary itself, and the stable version's intra-block correlation, count in
     full.
     """
@@ -157,11 +159,13 @@ def burst(sums: Sums, setup: Setup) -> tuple[Array, Array]:
     for scale, (canary, stable) in enumerate(zip(sums.canary, sums.stable, strict=True)):
         extra, others = _extra(canary, bad, all_), _extra(stable, stable_bad, stable_all)
         size, stable_size = _beside(canary, all_), _beside(stable, stable_all)
-        alone = others / (stable_bad + 1)
-        found = np.maximum(extra / (bad + 1), alone * size / np.maximum(stable_size, 1))
+        alone = others / np.maximum(stable_bad, 1)
+        found = np.maximum(extra / np.maximum(bad, 1), alone * size / np.maximum(stable_size, 1))
         if scale == 0:
             assumed = setup.burst - 1
-            pooled = (extra + others + assumed * _PRIOR) / (bad + stable_bad + _PRIOR)
+            told = np.maximum(canary.hits + stable.hits - 1, 0.0)
+            pooled = (extra + others) / np.maximum(bad + stable_bad, 1)
+            pooled = pooled + assumed * _PRIOR / (told + _PRIOR)
             found = np.maximum(found, np.minimum(pooled, _CARRIED * assumed))
         mine = np.maximum(mine, 1 + np.minimum(found, size))
         either = np.maximum(either, 1 + np.minimum(alone, stable_size))
@@ -204,8 +208,8 @@ def _rates(bound: Array, odds: Array) -> Array:
 
 
 def _bet(rate: Array, bound: Array, trials: tuple[Array, Array], whole: bool) -> Array:
-    """Return ln of the likelihood ratio of `rate` against `bound`; of whole blocks the bet on the block's mean,
-    1 + λ(Y - bound), which needs nothing of the requests inside it."""
+    """Return ln of the likelihood ratio of `rate` against `bound`; of whole blocks the bet on the block's
+    mean, 1 + λ(Y - bound), which needs nothing of the requests inside it."""
     bad, all_ = trials[0][..., None], trials[1][..., None]
     bound = bound[..., None]
     up, down = rate / bound, (1 - rate) / (1 - bound)
@@ -223,8 +227,8 @@ def _gap(
     stable: tuple[Array, Array],
 ) -> Array:
     """Return ln of one block's e-variable for "canary ≤ stable + margin": each request x of the canary counts
-    1 + g(x - c), each y of stable 1 - g(n/m)(y - s), with c = s + margin. Its mean is at most 1 for any common
-    cause that moves both rates from block to block, whatever s and g the past chose."""
+    1 + g(x - c), each y of stable 1 - g(n/m)(y - s), with c = s + margin. Its mean is at most 1 for any
+    common cause that moves both rates from block to block, whatever s and g the past chose."""
     bad, all_, stable_bad, stable_all = (item[..., None] for item in (*canary, *stable))
     bound, margin = setup.bound[..., None], setup.margin[..., None]
     base = ((counts[2] + 0.25) / (counts[3] + 1 / setup.bound))[
@@ -260,7 +264,7 @@ def _gap_of_means(setup: Setup, canary: tuple[Array, Array], stable: tuple[Array
 
 
 def _over_starts(now: Array, starts: list[Array], stake: Array, size: Array) -> Array:
-    """Mix over the moments at which a change may have begun; those that have not come yet keep their stake."""
+    """Mix over the moments at which a change may have begun; those still to come keep their stake."""
     later = (1 - _FIRST_STAKE) / (MOST_STARTS - 1)
     shares = np.full(MOST_STARTS, later)
     shares[0] = _FIRST_STAKE
@@ -287,12 +291,14 @@ def _gather(
 ) -> tuple[Clusters, Clusters]:
     one, many = pair
     zero = np.zeros_like(one.bad)
-    first = Clusters(one.pairs + bad * (bad - 1), one.room + all_ * (all_ - 1), zero, zero)
+    first = Clusters(
+        one.pairs + bad * (bad - 1), one.room + all_ * (all_ - 1), one.hits + (bad > 0), zero, zero
+    )
     group_bad, group_all = many.bad + bad, many.all + all_
     if not close:
-        return first, Clusters(many.pairs, many.room, group_bad, group_all)
+        return first, Clusters(many.pairs, many.room, zero, group_bad, group_all)
     done = many.pairs + group_bad * (group_bad - 1), many.room + group_all * (group_all - 1)
-    return first, Clusters(*done, zero, zero)
+    return first, Clusters(*done, zero, zero, zero)
 
 
 def _beside(clusters: Clusters, all_: Array) -> Array:

@@ -47,8 +47,8 @@ def split_words(analysis: Analysis) -> str:
     count = round(analysis.alpha / against)
     one = "the one claim" if count == 1 else f"each of the {count} claims"
     return (
-        f"alpha {100 * analysis.alpha:g} % is split evenly: {100 * against:.3g} % for {one} that would roll back; "
-        f"beta {100 * within:g} % for each metric, all of which a promotion needs"
+        f"alpha {100 * analysis.alpha:g} % is split evenly: {100 * against:.3g} % for {one} that would roll "
+        f"back; beta {100 * within:g} % for each metric, all of which a promotion needs"
     )
 
 
@@ -96,7 +96,7 @@ def _evidence(claim: Claim, now: float, most: float, level: float) -> Evidence:
 
 
 def _to_go(sums: Sums, look: Look, setup: Setup, against: float, for_it: float) -> list[int | None]:
-    """Return requests until the nearer line, if they go on as until now (a quarter of the bound before any)."""
+    """Return requests until the nearer line, if it goes on as until now (a quarter of the bound before)."""
     bad, all_ = sums.counts[0], sums.counts[1]
     rate = np.clip((bad + 0.25) / (all_ + 1 / setup.bound), 0.0, 1.0)
     if setup.whole:

@@ -1,4 +1,4 @@
-"""A rollout as lines of JSON: the analysis, each block and what was decided then; replayed, it decides the same."""
+"""A rollout as lines of JSON: the analysis, each block, what was decided; replayed, it decides the same."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Record:
         return tuple(found)
 
     def differences(self) -> list[str]:
-        """Return where a replay decides otherwise than the file says: none, unless one of both was changed."""
+        """Return where a replay decides otherwise than the file says: nowhere, unless one was changed."""
         found = []
         for number, ((_, before), now) in enumerate(zip(self.entries, self.replay(), strict=True), start=1):
             if replace(before, reasons=(), split="") != replace(now, reasons=(), split=""):

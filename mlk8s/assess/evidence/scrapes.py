@@ -1,8 +1,8 @@
-"""Prometheus' cumulative samples → counts a block: resets, restarts, gaps, late and stale series told, not hidden.
+"""Prometheus' cumulative samples → counts a block: resets, restarts, gaps, late and stale series are told.
 
-A counter says what happened up to its scrape. What it grew from one scrape to the next is counted in the block
-in which the later scrape is read: nothing is interpolated, nothing counted twice, and a late scrape is counted
-late, not lost.
+A counter says what happened up to its scrape. What it grew from one scrape to the next is counted in the
+block in which the later scrape is read: nothing is interpolated, nothing counted twice, and a late
+scrape is counted late, not lost.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Series:
-    """One series of the request histogram, as a range selector returns it (`NAME_bucket{...}[1m]`): raw samples.
+    """One series of the request histogram as a range selector, `NAME_bucket{...}[1m]`, returns it.
 
     Attributes:
-        labels: with `__name__` (NAME_bucket or NAME_count), `le` of a bucket, `code`, and `pod` or `instance`.
-        points: (second since the epoch, cumulative value), ascending.
+        labels: with `__name__` (NAME_bucket or NAME_count), `le` of a bucket, `code`, `pod` or `instance`.
+        points: raw samples, (second since the epoch, cumulative value), ascending.
     """
 
     labels: Mapping[str, str]
@@ -78,7 +78,7 @@ def is_error(labels: Mapping[str, str]) -> bool:
 def slo_edges(
     slo: Slo, buckets: Sequence[float] = REQUEST_BUCKETS
 ) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Return the histogram's edge in seconds that stands for each latency bound, and a note where it is another.
+    """Return the histogram's edge in seconds for each latency bound, and a note where it is another.
 
     A bound between two edges is counted at the lower one: a version can only look slower than it is.
 
@@ -115,7 +115,7 @@ def read_block(
     error_of: ErrorOf = is_error,
     started: Mapping[str, float] | None = None,
 ) -> tuple[Cursor, Block]:
-    """Return what was counted since the cursor up to `start + seconds`, and the cursor for the next block.
+    """Return the cursor for the next block, and what was counted since the last one up to `start + seconds`.
 
     Args:
         cursor: from the block before; None for the first read, which only takes the counters' values as zero.
@@ -146,8 +146,8 @@ def read_blocks(
     edges: Mapping[str, float],
     error_of: ErrorOf = is_error,
 ) -> list[Block]:
-    """Return the blocks of a recorded range, read one after the other as `read_block` does; the first sample of
-    each series up to `start` counts as zero."""
+    """Return the blocks of a recorded range, read one after the other as `read_block` does; the first sample
+    of each series up to `start` counts as zero."""
     options: dict[str, Any] = {
         "weight": weight,
         "version_of": version_of,
@@ -234,7 +234,7 @@ class _Reader:
         if last is None:
             if self._first:
                 return 0.0
-            value = points[0][1] if self._from_zero(pod, points[0][0]) else 0.0
+            value = points[0][1] if self._from_zero(pod) else 0.0
             grown, last = value, points[0]
             points = points[1:]
         for point in points:
@@ -248,16 +248,13 @@ class _Reader:
             last = point
         return grown
 
-    def _from_zero(self, pod: str, at: float) -> bool:
-        """Tell whether a series that was never read counts from zero: a new answer of a known pod, or a pod that
-        started since the last read."""
+    def _from_zero(self, pod: str) -> bool:
+        """Tell whether a series that was never read counts from zero: a new answer of a known pod, or a pod
+        that started since the last read."""
         if pod in self._pods_before:
             return True
         born = self._started.get(pod)
-        if born is not None:
-            new = born >= self._before.at - 1e-6
-        else:
-            new = self._before.whole
+        new = self._before.whole if born is None else born >= self._before.at - 1e-6
         text = (
             "appeared: counted from its start" if new else "appeared, but may be older: counted from now on"
         )

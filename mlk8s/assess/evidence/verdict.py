@@ -95,7 +95,7 @@ def _judged(
             analysis.at_deadline
         ]
         return "inconclusive", [
-            f"{duration_words(analysis.deadline)} are over without enough evidence; chosen for this case: {then}",
+            f"{duration_words(analysis.deadline)} are over without enough evidence; chosen for that: {then}",
             *lacks,
             *_lines(metrics),
         ]
@@ -168,8 +168,8 @@ def _next_step(analysis: Analysis, blocks: Sequence[Block], weight: int) -> int:
 def _harmless(
     analysis: Analysis, metrics: Sequence[MetricEvidence], blocks: Sequence[Block], harmed: float
 ) -> int:
-    """Return the weight in percent at which a canary as bad as the upper end of its interval harms, until that
-    is noticed, no more requests than are still accepted."""
+    """Return the weight in percent at which a canary as bad as the upper end of its interval harms, until
+    that is noticed, no more requests than are accepted."""
     recent = [block for block in blocks if not block.missing][-_RECENT:]
     seconds = sum(block.seconds for block in recent)
     requests = sum(block.canary.requests + block.stable.requests for block in recent)
@@ -207,8 +207,9 @@ def _within_words(item: MetricEvidence) -> str:
     one = item.claim("within the SLO")
     assert one is not None
     return (
-        f"{metric_words(item)} within the SLO: {item.bad:,} of {item.requests:,} ({share_words(item.estimate)}), "
-        f"bound {share_words(item.bound)}; evidence {_odds(one.log10)} to 1, line {_odds(one.line)}"
+        f"{metric_words(item)} within the SLO: {item.bad:,} of {item.requests:,} "
+        f"({share_words(item.estimate)}), bound {share_words(item.bound)}; "
+        f"evidence {_odds(one.log10)} to 1, line {_odds(one.line)}"
     )
 
 
