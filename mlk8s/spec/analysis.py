@@ -12,7 +12,7 @@ from mlk8s.spec.load import Slo
 
 MAX_BLOCKS = 5_000
 """Most blocks of one analysis: all of them are kept, so that a verdict can be replayed."""
-ASSUMED_BURST = 3
+ASSUMED_BURST = 4
 """Requests that one cause fails together as long as no block shows otherwise (see benchmarks/canary.py)."""
 
 Budget = Annotated[float, Field(gt=0, le=0.2)]
@@ -44,7 +44,7 @@ class Analysis(Spec):
             clusters that the blocks of both versions show weaken the evidence. 'correlated': up to `burst`
             of them, or all, share one fate; without `burst` a block then counts as one observation.
         burst: requests that one cause fails together (2 to 10,000): with 'correlated' the most, with
-            'adaptive' what is assumed before the blocks show it (3 where nothing is given).
+            'adaptive' what is assumed before the blocks show it (4 where nothing is given).
         margin: share of the SLO's bound by which the canary may be worse than the concurrent stable version
             (non-inferiority margin, 0 to 1); None compares with the SLO only.
         block: length of a time block, at least two scrape intervals.

@@ -35,12 +35,10 @@ _BETS = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.95])
 MOST_STARTS = 40
 """Moments at which a change may begin: evidence is gathered from each of them on."""
 _FIRST_STAKE = 0.7
-SCALE = 6
-"""Blocks that are looked at together for clusters that outlast one block."""
 _NOISE = 2.0
 """Standard deviations of clustering by chance that are not taken for clusters."""
 
-_PRIOR = 0.4
+_PRIOR = 0.25
 """Blocks with failures that the assumed size of clusters is worth; the first one tells nothing: many failures
 in it may be one cluster or a high rate."""
 _CARRIED = 3.0
@@ -71,13 +69,11 @@ class Setup:
 
 @dataclass
 class Clusters:
-    """Sums over blocks of one version that tell whether bad requests come together, for one scale."""
+    """Sums over blocks of one version, k of n bad in each: they tell whether bad requests come together."""
 
     pairs: Array  # Σ k(k-1)
     room: Array  # Σ n(n-1)
-    hits: Array  # blocks with a bad request
-    bad: Array  # of the group that is not complete yet
-    all: Array
+    hits: Array  # Σ 1/k over blocks with bad requests: one alone tells most
 
 
 @dataclass
@@ -92,8 +88,8 @@ class Sums:
     within: Array
     gap: Array
     starts: list[tuple[Array, Array]]  # (worse, gap) when each start came
-    canary: tuple[Clusters, Clusters]
-    stable: tuple[Clusters, Clusters]
+    canary: Clusters
+    stable: Clusters
     blocks: int
 
 
@@ -103,10 +99,6 @@ def empty(shape: tuple[int, ...]) -> Sums:
     def zeros(*more: int) -> Array:
         return np.zeros((*shape, *more))
 
-    def clusters() -> tuple[Clusters, Clusters]:
-        first, second = (Clusters(zeros(), zeros(), zeros(), zeros(), zeros()) for _ in range(2))
-        return first, second
-
     return Sums(
         (zeros(), zeros(), zeros(), zeros()),
         (zeros(), zeros()),
@@ -114,8 +106,8 @@ def empty(shape: tuple[int, ...]) -> Sums:
         zeros(len(_WITHIN)),
         zeros(len(_GAP)),
         [],
-        clusters(),
-        clusters(),
+        Clusters(zeros(), zeros(), zeros()),
+        Clusters(zeros(), zeros(), zeros()),
         0,
     )
 
@@ -129,7 +121,6 @@ def add(sums: Sums, setup: Setup, bad: Array, all_: Array, stable_bad: Array, st
     canary, stable = (bad, all_), (stable_bad, stable_all)
     alone = np.where(all_ > 0, bad / np.maximum(all_, 1), 0.0), (all_ > 0).astype(float)
     trials = alone if setup.whole else canary
-    close = (sums.blocks + 1) % SCALE == 0
     return Sums(
         (counts[0] + bad, counts[1] + all_, counts[2] + stable_bad, counts[3] + stable_all),
         (sums.trials[0] + trials[0], sums.trials[1] + trials[1]),
@@ -138,8 +129,8 @@ def add(sums: Sums, setup: Setup, bad: Array, all_: Array, stable_bad: Array, st
         sums.gap
         + (_gap_of_means(setup, canary, stable) if setup.whole else _gap(setup, counts, canary, stable)),
         starts,
-        _gather(sums.canary, bad, all_, close),
-        _gather(sums.stable, stable_bad, stable_all, close),
+        _gather(sums.canary, bad, all_),
+        _gather(sums.stable, stable_bad, stable_all),
         sums.blocks + 1,
     )
 
@@ -155,21 +146,17 @@ def burst(sums: Sums, setup: Setup) -> tuple[Array, Array]:
     if not setup.adaptive:
         same = np.full(np.shape(bad), setup.burst)
         return same, same
-    mine, either = np.ones(np.shape(bad)), np.ones(np.shape(bad))
-    for scale, (canary, stable) in enumerate(zip(sums.canary, sums.stable, strict=True)):
-        extra, others = _extra(canary, bad, all_), _extra(stable, stable_bad, stable_all)
-        size, stable_size = _beside(canary, all_), _beside(stable, stable_all)
-        alone = others / np.maximum(stable_bad, 1)
-        found = np.maximum(extra / np.maximum(bad, 1), alone * size / np.maximum(stable_size, 1))
-        if scale == 0:
-            assumed = setup.burst - 1
-            told = np.maximum(canary.hits + stable.hits - 1, 0.0)
-            pooled = (extra + others) / np.maximum(bad + stable_bad, 1)
-            pooled = pooled + assumed * _PRIOR / (told + _PRIOR)
-            found = np.maximum(found, np.minimum(pooled, _CARRIED * assumed))
-        mine = np.maximum(mine, 1 + np.minimum(found, size))
-        either = np.maximum(either, 1 + np.minimum(alone, stable_size))
-    return mine, np.maximum(mine, either)
+    canary, stable = sums.canary, sums.stable
+    extra, others = _extra(canary, bad, all_), _extra(stable, stable_bad, stable_all)
+    size, stable_size = _beside(canary, all_), _beside(stable, stable_all)
+    alone = others / np.maximum(stable_bad, 1)
+    found = np.maximum(extra / np.maximum(bad, 1), alone * size / np.maximum(stable_size, 1))
+    assumed = setup.burst - 1
+    told = np.maximum(canary.hits + stable.hits - 1, 0.0)
+    pooled = (extra + others) / np.maximum(bad + stable_bad, 1) + assumed * _PRIOR / (told + _PRIOR)
+    found = np.maximum(found, np.minimum(pooled, _CARRIED * assumed))
+    mine = 1 + np.minimum(found, size)
+    return mine, np.maximum(mine, 1 + np.minimum(alone, stable_size))
 
 
 def worse(sums: Sums, size: Array) -> Array:
@@ -286,32 +273,23 @@ def _mixed(logs: Array) -> Array:
     return np.asarray(most + np.log(np.sum(np.exp(logs - most[..., None]), axis=-1)))
 
 
-def _gather(
-    pair: tuple[Clusters, Clusters], bad: Array, all_: Array, close: bool
-) -> tuple[Clusters, Clusters]:
-    one, many = pair
-    zero = np.zeros_like(one.bad)
-    first = Clusters(
-        one.pairs + bad * (bad - 1), one.room + all_ * (all_ - 1), one.hits + (bad > 0), zero, zero
+def _gather(clusters: Clusters, bad: Array, all_: Array) -> Clusters:
+    return Clusters(
+        clusters.pairs + bad * (bad - 1),
+        clusters.room + all_ * (all_ - 1),
+        clusters.hits + (bad > 0) / np.maximum(bad, 1),
     )
-    group_bad, group_all = many.bad + bad, many.all + all_
-    if not close:
-        return first, Clusters(many.pairs, many.room, zero, group_bad, group_all)
-    done = many.pairs + group_bad * (group_bad - 1), many.room + group_all * (group_all - 1)
-    return first, Clusters(*done, zero, zero, zero)
 
 
 def _beside(clusters: Clusters, all_: Array) -> Array:
     """Return how many requests are beside one in its block, on the average over requests."""
-    return (clusters.room + clusters.all * (clusters.all - 1)) / np.maximum(all_, 1)
+    return clusters.room / np.maximum(all_, 1)
 
 
 def _extra(clusters: Clusters, bad: Array, all_: Array) -> Array:
     """Return the pairs of bad requests in one block beyond those of independent ones and their noise."""
-    pairs = clusters.pairs + clusters.bad * (clusters.bad - 1)
-    room = clusters.room + clusters.all * (clusters.all - 1)
-    expected = room * bad * (bad - 1) / np.maximum(all_ * (all_ - 1), 1)
-    return np.maximum(pairs - expected - _NOISE * np.sqrt(2 * expected), 0.0)
+    expected = clusters.room * bad * (bad - 1) / np.maximum(all_ * (all_ - 1), 1)
+    return np.maximum(clusters.pairs - expected - _NOISE * np.sqrt(2 * expected), 0.0)
 
 
 def setup_of(bounds: Any, margins: Any, errors: Errors, burst: int | None, blocks: int) -> Setup:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlk8s.assess.evidence import kernel
 from mlk8s.assess.evidence.decision import Claim, Evidence, MetricEvidence
-from mlk8s.assess.evidence.intervals import interval
+from mlk8s.assess.evidence.intervals import intervals
 from mlk8s.assess.evidence.kernel import Array, Setup, Sums
 from mlk8s.spec.analysis import Analysis
 
@@ -58,12 +58,12 @@ def known(
     """Return what is known of each metric."""
     against, for_it = levels(analysis)
     to_go = _to_go(sums, look, setup, log(1 / against), log(1 / for_it))
+    level = analysis.alpha / len(analysis.metrics)
+    lows, highs = intervals(sums.trials[0] / look.size, sums.trials[1] / look.size, level)
     found = []
     for index, (name, bound) in enumerate(analysis.metrics.items()):
         bad, all_, stable_bad, stable_all = (float(item[index]) for item in sums.counts)
         size = float(look.size[index])
-        level = analysis.alpha / len(analysis.metrics)
-        low, high = interval(float(sums.trials[0][index]) / size, float(sums.trials[1][index]) / size, level)
         evidence = [_evidence("worse than the SLO", look.worse[index], look.most_worse[index], against)]
         if analysis.margin is not None:
             evidence.append(_evidence("worse than stable", look.gap[index], look.most_gap[index], against))
@@ -78,8 +78,8 @@ def known(
                 stable_bad=round(stable_bad),
                 stable_requests=round(stable_all),
                 estimate=bad / all_ if all_ else None,
-                low=low,
-                high=high,
+                low=float(lows[index]),
+                high=float(highs[index]),
                 stable_estimate=stable_bad / stable_all if stable_all else None,
                 level=level,
                 burst=round(size, 3),
