@@ -41,9 +41,10 @@ class MetricEvidence:
         bad, requests: counted of the canary until now.
         stable_bad, stable_requests: the same of the stable version in the same blocks.
         estimate: bad / requests of the canary; None without requests.
-        low, high: confidence sequence of the canary's share: valid at all times together, at level `level`.
+        low, high: confidence sequence of the canary's share, valid at all times together: what its tests have
+            not refuted; `high` is at the bound just when "within the SLO" has reached its line.
         stable_estimate: bad / requests of the stable version.
-        level: 1 - confidence of the interval.
+        levels: probabilities that `low`, and that `high`, is ever on the wrong side.
         burst: requests that count as one, from 1 (each by itself) up: what clusters in the blocks cost.
         evidence: one for each claim that is tested.
         to_go: canary requests until the next line is reached, if it goes on as until now; None where it
@@ -61,7 +62,7 @@ class MetricEvidence:
     low: float
     high: float
     stable_estimate: float | None
-    level: float
+    levels: tuple[float, float]
     burst: float
     evidence: tuple[Evidence, ...]
     to_go: int | None
@@ -136,7 +137,13 @@ class Decision:
     def from_dict(cls, values: Mapping[str, Any]) -> Decision:
         """Make it of what `to_dict` returned."""
         metrics = tuple(
-            MetricEvidence(**{**item, "evidence": tuple(Evidence(**one) for one in item["evidence"])})
+            MetricEvidence(
+                **{
+                    **item,
+                    "levels": tuple(item["levels"]),
+                    "evidence": tuple(Evidence(**one) for one in item["evidence"]),
+                }
+            )
             for item in values["metrics"]
         )
         texts = {name: tuple(values[name]) for name in ("reasons", "notes")}

@@ -58,8 +58,7 @@ def known(
     """Return what is known of each metric."""
     against, for_it = levels(analysis)
     to_go = _to_go(sums, look, setup, log(1 / against), log(1 / for_it))
-    level = analysis.alpha / len(analysis.metrics)
-    lows, highs = intervals(sums.trials[0] / look.size, sums.trials[1] / look.size, level)
+    lows, highs = intervals(sums.trials[0] / look.size, sums.trials[1] / look.size, against, for_it)
     found = []
     for index, (name, bound) in enumerate(analysis.metrics.items()):
         bad, all_, stable_bad, stable_all = (float(item[index]) for item in sums.counts)
@@ -81,7 +80,7 @@ def known(
                 low=float(lows[index]),
                 high=float(highs[index]),
                 stable_estimate=stable_bad / stable_all if stable_all else None,
-                level=level,
+                levels=(against, for_it),
                 burst=round(size, 3),
                 evidence=tuple(evidence),
                 to_go=to_go[index],
