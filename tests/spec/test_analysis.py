@@ -48,5 +48,5 @@ def test_what_is_outside_its_range_is_refused(fields: dict[str, Any], words: str
 
 
 def test_a_step_needs_a_weight() -> None:
-    with pytest.raises(SpecError, match="Step.weight"):
+    with pytest.raises(SpecError, match=r"Step\.weight"):
         Step(weight=0)
