@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlk8s.assess.evidence.blocks import Block
 from mlk8s.assess.evidence.decision import Claim, MetricEvidence
@@ -138,7 +138,7 @@ def _traffic(axes: Axes, minutes: Sequence[float], blocks: Sequence[Block]) -> N
     _finish(axes, "lower right")
 
 
-def _finish(axes: Axes, place: str) -> None:
+def _finish(axes: Axes, place: Literal["upper right", "upper left", "lower right"]) -> None:
     axes.grid(True, color="#dddddd", linewidth=0.6)
     axes.legend(frameon=False, fontsize=8, loc=place)
 
