@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlk8s.assess.evidence import Block, Counts
 from mlk8s.assess.evidence.conditions import Condition
-from mlk8s.assess.evidence.intervals import interval, intervals, quantile
+from mlk8s.assess.evidence.intervals import interval, intervals, quantiles
 from mlk8s.assess.evidence.rehearse import Regression, rehearse
 from mlk8s.assess.evidence.rivals import Argo, Flagger, read_rule
 from mlk8s.assess.evidence.shadow import Answer, disagreement, join, labelled
@@ -271,7 +271,6 @@ def test_intervals_hold_the_truth_at_all_times() -> None:
 
 def test_a_quantile_lies_between_edges() -> None:
     edges = (0.05, 0.1, 0.25, 0.5)
-    low, high = quantile(edges, (5000, 4000, 950, 45, 5), 0.99, 0.01)
-    assert (low, high) == (0.1, 0.25)
-    assert quantile(edges, (0, 0, 0, 0, 0), 0.99, 0.01) == (0.0, None)
-    assert quantile(edges, (0, 0, 0, 0, 900), 0.99, 0.01) == (0.5, None)
+    assert quantiles(edges, (5000, 4000, 950, 45, 5), (0.5, 0.99), 0.01) == [(0.0, 0.1), (0.1, 0.25)]
+    assert quantiles(edges, (0, 0, 0, 0, 0), (0.99,), 0.01) == [(0.0, None)]
+    assert quantiles(edges, (0, 0, 0, 0, 900), (0.99,), 0.01) == [(0.5, None)]

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlk8s.assess.evidence import Block, Cursor, Series, read_block, read_blocks, slo_edges
+from mlk8s.assess.evidence import Block, Cursor, Judge, Series, read_block, read_blocks, slo_edges
 from mlk8s.assess.evidence.scrapes import Version
 from mlk8s.errors import SpecError
-from mlk8s.series import REQUESTS
+from mlk8s.series import REQUEST_BUCKETS, REQUESTS
+from mlk8s.spec.analysis import Analysis
 from mlk8s.spec.load import Slo
 
 EDGES = {"p99": 0.1}
@@ -67,6 +68,22 @@ def test_requests_above_the_edge_are_slow() -> None:
     cursor = baseline(pair("new-1", [(0, 0)]))
     _, block = read(cursor, pair("new-1", [(10, 200)], quick=0.9), 0)
     assert block.canary.of("p99") == (20, 200)
+
+
+def test_all_buckets_together_give_the_quantiles() -> None:
+    def scrape(at: float, counts: dict[str, float]) -> list[Series]:
+        total = max(counts.values())
+        found = [series("new-1", [(at, value)], le=edge) for edge, value in counts.items()]
+        return [series("new-1", [(at, total)]), *found]
+
+    zero = {str(edge): 0.0 for edge in REQUEST_BUCKETS} | {"+Inf": 0.0}
+    cursor = baseline(scrape(0, zero))
+    _, block = read(cursor, scrape(9, {key: 20_000.0 if float(key) >= 0.1 else 0.0 for key in zero}), 0)
+    assert sum(block.canary.buckets) == 20_000 == block.canary.buckets[REQUEST_BUCKETS.index(0.1)]
+    assert (block.canary + block.canary).buckets[REQUEST_BUCKETS.index(0.1)] == 40_000
+    judge = Judge(Analysis(slo=Slo(p99="250ms")))
+    found = judge.decide(judge.step(judge.start(0.0), block)).metric("p99")
+    assert found.latency == (0.075, 0.1)
 
 
 def test_several_series_of_one_version_add_up() -> None:

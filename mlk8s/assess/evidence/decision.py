@@ -49,6 +49,8 @@ class MetricEvidence:
         evidence: one for each claim that is tested.
         to_go: canary requests until the next line is reached, if it goes on as until now; None where it
             cannot be told or is reached.
+        latency: of a percentile, the seconds between which it lies (edges of the histogram, each end at the
+            level of `low`); the second is None where it may be above the last edge; None without buckets.
     """
 
     name: str
@@ -66,6 +68,7 @@ class MetricEvidence:
     burst: float
     evidence: tuple[Evidence, ...]
     to_go: int | None
+    latency: tuple[float, float | None] | None = None
 
     def claim(self, claim: Claim) -> Evidence | None:
         """Return the evidence for a claim; None where it is not tested."""
@@ -141,6 +144,7 @@ class Decision:
                 **{
                     **item,
                     "levels": tuple(item["levels"]),
+                    "latency": None if item.get("latency") is None else tuple(item["latency"]),
                     "evidence": tuple(Evidence(**one) for one in item["evidence"]),
                 }
             )

@@ -46,10 +46,10 @@ def intervals(bad: ArrayLike, all_: ArrayLike, low_level: float, high_level: flo
     return np.where(wrong > 0, low, 0.0), np.where(wrong < total, high, 1.0)
 
 
-def quantile(
-    edges: Sequence[float], counts: Sequence[int], share: float, level: float, burst: float = 1.0
-) -> tuple[float, float | None]:
-    """Return (low, high) of a latency quantile in seconds, each end at confidence 1 - level at all times.
+def quantiles(
+    edges: Sequence[float], counts: Sequence[int], shares: Sequence[float], level: float, burst: float = 1.0
+) -> list[tuple[float, float | None]]:
+    """Return (low, high) of latency quantiles in seconds, each end at confidence 1 - level at all times.
 
     "The p-quantile is above t" says the same as "more than 1 - p exceed t": each edge of the histogram has a
     confidence sequence of its own, and because counts above growing edges are nested, only the edge next to
@@ -58,18 +58,21 @@ def quantile(
     Args:
         edges: upper bounds of the buckets in seconds, ascending, without infinity.
         counts: requests in each bucket, not cumulative, one more than edges: the last is above all edges.
-        share: 0.99 for p99.
+        shares: 0.99 for p99.
         burst: requests that count as one.
 
     Returns:
-        low: 0 where nothing is known; high: None where it may be above the last edge.
+        of each share low, 0 where nothing is known, and high, None where it may be above the last edge.
     """
     total = sum(counts)
     above = total - np.cumsum(np.asarray(counts[: len(edges)], float))
     least, most = intervals(above / burst, np.full(len(edges), total / burst), level, level)
-    low = [edge for edge, value in zip(edges, least, strict=True) if value > 1 - share]
-    high = [edge for edge, value in zip(edges, most, strict=True) if value <= 1 - share]
-    return (low[-1] if low else 0.0), (high[0] if high else None)
+    found: list[tuple[float, float | None]] = []
+    for share in shares:
+        low = [edge for edge, value in zip(edges, least, strict=True) if value > 1 - share]
+        high = [edge for edge, value in zip(edges, most, strict=True) if value <= 1 - share]
+        found.append((low[-1] if low else 0.0, high[0] if high else None))
+    return found
 
 
 def _turn(refuted: object, far: Array, near: Array) -> Array:

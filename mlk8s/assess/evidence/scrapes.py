@@ -188,9 +188,14 @@ class _Reader:
             "canary": defaultdict(float),
             "stable": defaultdict(float),
         }
+        self._buckets: dict[Version, dict[float, float]] = {
+            "canary": defaultdict(float),
+            "stable": defaultdict(float),
+        }
         self._fresh: set[Version] = set()
         self._seen: dict[str, float] = {}  # newest sample by pod
         self._version: dict[str, Version] = {}
+        self._edges_read: set[float] = set()
         self._told: dict[str, set[str]] = defaultdict(set)
 
     def take(self, one: Series) -> None:
@@ -199,6 +204,8 @@ class _Reader:
         if version is None or name not in (_COUNT, _BUCKET):
             return
         key, pod = _key(one.labels), _pod(one.labels)
+        if name == _BUCKET:
+            self._edges_read.add(float(one.labels.get("le", "inf")))
         self._version[pod] = version
         points = self._usable(one.points, pod, self._before.last.get(key))
         if not points:
@@ -208,7 +215,7 @@ class _Reader:
         grown = self._grown(key, pod, points)
         self._last[key] = points[-1]
         if grown:
-            self._count(self._sums[version], one.labels, name, grown)
+            self._count(version, one.labels, name, grown)
 
     def _usable(self, points: Sequence[Point], pod: str, last: Point | None) -> list[Point]:
         since = last[0] if last else -inf
@@ -261,8 +268,8 @@ class _Reader:
         self._told[text].add(pod)
         return new
 
-    def _count(self, sums: dict[str, float], labels: Mapping[str, str], name: str, grown: float) -> None:
-        wrong = self._error_of(labels)
+    def _count(self, version: Version, labels: Mapping[str, str], name: str, grown: float) -> None:
+        sums, wrong = self._sums[version], self._error_of(labels)
         if name == _COUNT:
             sums["requests"] += grown
             sums["errors" if wrong else "right"] += grown
@@ -270,6 +277,7 @@ class _Reader:
         if wrong:
             return
         edge = float(labels.get("le", "inf"))
+        self._buckets[version][edge] += grown
         for percentile, bound in self._edges.items():
             if abs(edge - bound) <= 1e-9 * bound:
                 sums[percentile] += grown
@@ -310,7 +318,15 @@ class _Reader:
                     f"{version}: more requests in the bucket of {name} than were counted; taken as none slow"
                 )
             slow[name] = min(max(above, 0), right)
-        return Counts(requests, errors, slow)
+        return Counts(requests, errors, slow, self._by_bucket(version))
+
+    def _by_bucket(self, version: Version) -> tuple[int, ...]:
+        """Return right answers by bucket, where all buckets up to infinity were read."""
+        edges = sorted(self._edges_read)
+        if not edges or not isinf(edges[-1]):
+            return ()
+        totals = [round(self._buckets[version].get(edge, 0.0)) for edge in edges]
+        return tuple(max(0, b - a) for a, b in zip([0, *totals[:-1]], totals, strict=True))
 
 
 def _key(labels: Mapping[str, str]) -> str:
