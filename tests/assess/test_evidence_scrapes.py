@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mlk8s.assess.evidence import Block, Cursor, Judge, Series, read_block, read_blocks, slo_edges
 from mlk8s.assess.evidence.scrapes import Version
 from mlk8s.errors import SpecError
-from mlk8s.series import REQUEST_BUCKETS, REQUESTS
+from mlk8s.series import IN_FLIGHT_SECONDS, REQUEST_BUCKETS, REQUESTS
 from mlk8s.spec.analysis import Analysis
 from mlk8s.spec.load import Slo
 
@@ -120,6 +120,18 @@ def test_missing_scrapes_make_a_block_missing_and_lose_nothing() -> None:
     assert "new-1: no scrape in this block" in gap.notes
     _, after = read(cursor, pair("new-1", [(12, 40)]), 10)
     assert after.canary.requests == 40 and not after.missing
+
+
+def test_a_pod_that_is_scraped_without_requests_is_not_missing() -> None:
+    def beat(at: float) -> Series:
+        return Series({"__name__": IN_FLIGHT_SECONDS, "pod": "new-1"}, [(at, 0.0)])
+
+    cursor = baseline([beat(0)])
+    cursor, idle = read(cursor, [beat(9)], 0)
+    assert not idle.missing and idle.canary.requests == 0
+    # Its first requests are counted from zero, without a note: the pod was known.
+    _, first = read(cursor, [beat(19), series("new-1", [(19, 3)])], 10)
+    assert first.canary.requests == 3 and not any("appeared" in note for note in first.notes)
 
 
 def test_nan_and_disorder_are_left_out_and_told() -> None:

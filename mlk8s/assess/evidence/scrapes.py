@@ -36,6 +36,8 @@ class Series:
 
     Attributes:
         labels: with `__name__` (NAME_bucket or NAME_count), `le` of a bucket, `code`, `pod` or `instance`.
+            Series of other names count nothing, but show that the pod was scraped: one without requests has
+            no histogram yet (`requests_in_flight_seconds_total` is always there).
         points: raw samples, (second since the epoch, cumulative value), ascending.
     """
 
@@ -201,7 +203,7 @@ class _Reader:
     def take(self, one: Series) -> None:
         version = self._version_of(one.labels)
         name = one.labels.get("__name__", "")
-        if version is None or name not in (_COUNT, _BUCKET):
+        if version is None:
             return
         key, pod = _key(one.labels), _pod(one.labels)
         if name == _BUCKET:
@@ -212,8 +214,10 @@ class _Reader:
             return
         self._seen[pod] = max(self._seen.get(pod, -inf), points[-1][0])
         self._fresh.add(version)
-        grown = self._grown(key, pod, points)
         self._last[key] = points[-1]
+        if name not in (_COUNT, _BUCKET):
+            return
+        grown = self._grown(key, pod, points)
         if grown:
             self._count(version, one.labels, name, grown)
 
