@@ -151,10 +151,13 @@ def spread(values: list[float]) -> str:
 
 
 def report(
-    rows: list[Row], name: str | None = "local_cluster", versions: Mapping[str, str] | None = None
+    rows: list[Row],
+    name: str | None = "local_cluster",
+    versions: Mapping[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> None:
-    """Print the table and write it as JSON, with the `versions` of what was measured; without a name only
-    print it."""
+    """Print the table and write it as JSON, with the `versions` of what was measured and `more` of it;
+    without a name only print it."""
     width = max(len(row.what) for row in rows)
     print(f"{'what':{width}}  {'asked':>10}  {'measured':>10}  met")
     for row in rows:
@@ -166,6 +169,7 @@ def report(
         if versions:
             facts["versions"] = dict(versions)
         facts["rows"] = [asdict(row) | {"met": row.met} for row in rows]
+        facts |= more or {}
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}-{now:%Y-%m-%d}.json").write_text(json.dumps(facts, indent=1) + "\n")
     missed = [row.what for row in rows if not row.met]

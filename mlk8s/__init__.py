@@ -22,6 +22,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _PUBLIC = {
     "Alerts": "mlk8s.spec.alerts",
+    "Analysis": "mlk8s.spec.analysis",
     "Autoscale": "mlk8s.spec.autoscale",
     "Behavior": "mlk8s.spec.autoscale",
     "CaFile": "mlk8s.spec.urls",
@@ -56,6 +57,7 @@ _PUBLIC = {
     "Slo": "mlk8s.spec.load",
     "Spread": "mlk8s.spec.scheduling",
     "Stage": "mlk8s.spec.load",
+    "Step": "mlk8s.spec.analysis",
     "StatefulSet": "mlk8s.spec.workload",
     "Toleration": "mlk8s.spec.scheduling",
     "Vertical": "mlk8s.spec.vertical",
@@ -85,6 +87,8 @@ if TYPE_CHECKING:
     from mlk8s.operations.tls import self_signed as self_signed
     from mlk8s.report.twin import simulate as simulate
     from mlk8s.spec.alerts import Alerts as Alerts
+    from mlk8s.spec.analysis import Analysis as Analysis
+    from mlk8s.spec.analysis import Step as Step
     from mlk8s.spec.autoscale import Autoscale as Autoscale
     from mlk8s.spec.autoscale import Behavior as Behavior
     from mlk8s.spec.autoscale import Policy as Policy

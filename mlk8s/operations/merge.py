@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from mlk8s.errors import SpecError, UsageError
+from mlk8s.errors import UsageError
 from mlk8s.operations.run import FACTS, PROFILE, Run
 from mlk8s.report.whole import whole
 from mlk8s.spec.load import LoadProfile, Stage
@@ -100,11 +100,12 @@ def _together(profiles: Sequence[LoadProfile]) -> LoadProfile:
             if each[0].rps is None
             else {"rps": sum(stage.rps or 0.0 for stage in each)}
         )
-        try:
-            stages.append(Stage(hold=each[0].hold, ramp=each[0].ramp, **load))
-        except SpecError as error:
-            raise UsageError(f"together they are too much for one profile: {error}", where="merge") from None
-    return LoadProfile(**profiles[0].model_dump() | {"stages": tuple(stages)})
+        stages.append(Stage(hold=each[0].hold, ramp=each[0].ramp, **load))
+    ceilings = {  # what was allowed of each may be there of all
+        "most_rps": sum(profile.most_rps for profile in profiles),
+        "most_users": sum(profile.most_users for profile in profiles),
+    }
+    return LoadProfile(**profiles[0].model_dump() | ceilings | {"stages": tuple(stages)})
 
 
 def _facts(runs: Sequence[Run]) -> dict[str, Any]:

@@ -68,7 +68,10 @@ def test_what_is_not_one_load_is_refused(tmp_path: Path) -> None:
         Run.merge(one, part(tmp_path / "digits", 0.01, target=target), directory=tmp_path / "x")
     with pytest.raises(UsageError, match="the directory holds files"):
         Run.merge(one, part(tmp_path / "again", 0.01), directory=tmp_path / "one")
-    much = LoadProfile.steps(rps=[3_000, 3_000], hold=5)
-    with pytest.raises(UsageError, match="too much for one profile"):
-        Run.merge(*(part(tmp_path / n, 0.01, profile=much) for n in ("m", "n")), directory=tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_together_they_may_be_more_than_each_may_be(tmp_path: Path) -> None:
+    much = LoadProfile.steps(rps=[9_000, 9_000], hold=5)
+    both = Run.merge(*(part(tmp_path / n, 0.01, profile=much) for n in ("m", "n")), directory=tmp_path / "x")
+    assert [stage.rps for stage in both.profile.stages] == [18_000, 18_000]
