@@ -8,6 +8,9 @@ E2E ?= 2
 # ONNX Runtime would report each process to its maker; notebooks and tests import it before mlk8s, too.
 export ORT_DISABLE_TELEMETRY := 1
 
+# Every command, kernel and load generator is a process: none of them should compile its modules anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help install demo test check lint types unit e2e lab bench docs requirements down clean
 
 help:  ## Show the targets
