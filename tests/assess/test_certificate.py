@@ -10,29 +10,32 @@ from mlk8s.assess.certificate import certificate_faults, covers
 from mlk8s.errors import UsageError
 from mlk8s.operations.tls import self_signed
 
-NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def test_a_self_signed_certificate_serves_its_host_until_it_expires() -> None:
     made = self_signed("a.example.com", days=3)
-    assert certificate_faults(made.certificate, made.key, "a.example.com", NOW) == []
-    (fault,) = certificate_faults(made.certificate, made.key, "b.example.com", NOW)
+    assert certificate_faults(made.certificate, made.key, "a.example.com", now()) == []
+    (fault,) = certificate_faults(made.certificate, made.key, "b.example.com", now())
     assert fault == "the certificate is for a.example.com, not for b.example.com"
-    (fault,) = certificate_faults(made.certificate, made.key, None, NOW + 4 * DAY)
+    (fault,) = certificate_faults(made.certificate, made.key, None, now() + 4 * DAY)
     assert fault.startswith("the certificate expired at")
-    (fault,) = certificate_faults(made.certificate, made.key, None, NOW - DAY)
+    (fault,) = certificate_faults(made.certificate, made.key, None, now() - DAY)
     assert fault.startswith("the certificate is not valid before")
     assert "PRIVATE" not in repr(made)
 
 
 def test_a_key_has_to_be_the_certificates() -> None:
     one, two = self_signed("a.example"), self_signed("a.example")
-    assert certificate_faults(one.certificate, two.key, None, NOW) == [
+    assert certificate_faults(one.certificate, two.key, None, now()) == [
         "the key does not belong to the certificate"
     ]
-    assert certificate_faults(one.certificate, b"", None, NOW) == ["the key is not a PEM private key"]
-    assert "not PEM" in certificate_faults(b"junk", one.key, None, NOW)[0]
+    assert certificate_faults(one.certificate, b"", None, now()) == ["the key is not a PEM private key"]
+    assert "not PEM" in certificate_faults(b"junk", one.key, None, now())[0]
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ def test_a_closed_loop_has_as_many_requests_in_flight_as_users(tests: dict[str, 
     middle = sorted(results.load)[1:3]
     assert [results.load[second]["users"] for second in middle] == [2, 2]
     # 2 users with 20 ms a request send at most 100/s; a loaded machine sends fewer, but never more
-    assert all(30 <= results.load[second]["sent"] <= 102 for second in middle)
+    assert all(1 <= results.load[second]["sent"] <= 102 for second in middle)
 
 
 def test_a_foreign_host_is_refused_before_anything_starts(tmp_path: Path) -> None:
