@@ -13,6 +13,11 @@ from mlk8s.spec.analysis import Analysis
 
 BLOCK = 10
 """Seconds."""
+CLUSTER = 5
+"""Requests that fail together."""
+SHARE = 0.5
+"""Of a block's requests that fail in a burst."""
+INDEPENDENT, CLUSTERS, BURSTS = "independent", f"clusters of {CLUSTER}", "bursts"
 
 
 @dataclass(frozen=True)
@@ -23,14 +28,14 @@ class Stream:
         version: good, bad or borderline.
         error, stable: true share of failed requests of the canary and of the stable version.
         rps: requests/s of both together.
-        cluster: requests that fail together; 1: each by itself.
+        kind: how they fail: INDEPENDENT, CLUSTERS or BURSTS.
     """
 
     version: str
     error: float
     stable: float
     rps: float
-    cluster: int = 1
+    kind: str = "independent"
 
     def draw(self, rng: np.random.Generator, weight: np.ndarray) -> list[np.ndarray]:
         """Return (bad, all) of the canary, then of stable, for one block of each replay."""
@@ -38,15 +43,17 @@ class Stream:
         both = rng.poisson(mean), rng.poisson(self.rps * BLOCK - mean)
         found = []
         for all_, share in zip(both, (self.error, self.stable), strict=True):
-            if self.cluster == 1:
-                bad = rng.binomial(all_, share)
-            else:
-                # Whole clusters, and one that the block's end cuts: its members still share one fate.
-                rest = all_ % self.cluster
-                bad = self.cluster * rng.binomial(all_ // self.cluster, share)
-                bad = bad + rest * rng.binomial(1, share, size=all_.shape)
-            found += [bad, all_]
+            found += [self._failed(rng, all_, share), all_]
         return found
+
+    def _failed(self, rng: np.random.Generator, all_: np.ndarray, share: float) -> np.ndarray:
+        if self.kind == INDEPENDENT:
+            return rng.binomial(all_, share)
+        if self.kind == BURSTS:
+            return np.where(rng.random(all_.shape) < share / SHARE, rng.binomial(all_, SHARE), 0)
+        # Whole clusters, and one that the block's end cuts: its members still share one fate.
+        whole = CLUSTER * rng.binomial(all_ // CLUSTER, share)
+        return whole + all_ % CLUSTER * rng.binomial(1, share, size=all_.shape)
 
 
 @dataclass

@@ -10,13 +10,13 @@ import mlk8s
 
 def test_the_public_names_are_these() -> None:
     assert sorted(mlk8s.__all__) == [
-        "Alerts", "Allow", "Analysis", "Autoscale", "Behavior", "CaFile", "Canary", "Container", "ContainerLimits",
-        "DaemonSet", "Diagnosis", "Expression", "ExternalName", "FeatureCronJob", "FeatureJob",
-        "FeatureJobSet", "Follow", "Gpu", "Input", "JobRole", "LoadProfile", "LogCollector", "Metric",
-        "Mlk8sError", "ModelService", "NodeTerm", "PathRule", "PodTerm", "Policy", "PriorityClass", "Probe",
-        "Probes", "Report", "Resources", "Route", "Run", "Scheduling", "ServiceType", "Slo", "Spread",
-        "Stage", "StatefulSet", "Step", "Tenant", "Toleration", "Vertical", "Volume", "Workers", "__version__",
-        "connect", "self_signed",
+        "Alerts", "Allow", "Analysis", "Autoscale", "Behavior", "CaFile", "Canary", "Container",
+        "ContainerLimits", "DaemonSet", "Diagnosis", "Expression", "ExternalName", "FeatureCronJob",
+        "FeatureJob", "FeatureJobSet", "Follow", "Gpu", "Input", "JobRole", "LoadProfile", "LogCollector",
+        "Metric", "Mlk8sError", "ModelService", "NodeTerm", "PathRule", "PodTerm", "Policy",
+        "PriorityClass", "Probe", "Probes", "Report", "Resources", "Route", "Run", "Scheduling",
+        "ServiceType", "Slo", "Spread", "Stage", "StatefulSet", "Step", "Tenant", "Toleration", "Vertical",
+        "Volume", "Workers", "__version__", "connect", "self_signed",
     ]  # fmt: skip
 
 

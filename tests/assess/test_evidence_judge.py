@@ -139,7 +139,7 @@ def test_steps_are_held_with_requests_and_not_climbed_against_evidence() -> None
     assert run([]) == 5
     assert run([{}]) == 5 and run([{}, {}]) == 25 and run([{}, {}, {}, {}]) == 50
     assert run([{}, {"requests": 0}]) == 5 and run([{}, {"missing": True}, {}]) == 25
-    assert run([{"errors": 5}, {}]) == 5  # evidence against it, though not enough to roll back
+    assert run([{"errors": 6}, {}]) == 5  # evidence against it, though not enough to roll back
 
 
 def test_a_version_is_promoted_from_a_weight_on() -> None:
@@ -198,7 +198,7 @@ def test_the_budget_is_split_and_told() -> None:
     ),
     errors=st.sampled_from(["independent", "adaptive", "correlated"]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_record_replays_and_a_state_restores(
     counts: list[tuple[int, float, int, bool]], errors: str
 ) -> None:
@@ -228,10 +228,12 @@ def test_what_is_no_record_is_refused() -> None:
 
 @pytest.mark.parametrize("errors", ["independent", "adaptive", "correlated"])
 def test_a_thousand_at_once_are_judged_as_one_by_one(errors: str) -> None:
-    analysis = Analysis(slo=ERRORS, steps=RAMP, errors=errors, max_harmed_requests=10_000, deadline="20m")
-    replays, blocks = 6, 120
+    analysis = Analysis(
+        slo=ERRORS, steps=RAMP, errors=errors, max_harmed_requests=10_000, deadline="20m", bake="1m"
+    )
+    replays, blocks = 5, 70
     rng = np.random.default_rng(7)
-    shares = np.array([0.0, 0.002, 0.01, 0.02, 0.05, 0.2])
+    shares = np.array([0.0, 0.01, 0.02, 0.05, 0.2])
     judge, batch = Judge(analysis), Batch(analysis, replays)
     states = [judge.start(0.0) for _ in range(replays)]
     ends: list[tuple[int, int] | None] = [None] * replays

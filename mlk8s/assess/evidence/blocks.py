@@ -16,11 +16,14 @@ class Counts:
         errors: those without a right answer (status 500 and above), at most `requests`.
         slow: by percentile name of the SLO ('p99'): those with a right answer that took longer than the
             percentile's bound, at most `requests - errors`.
+        buckets: right answers by bucket of the histogram, not cumulative, the last above all edges; empty
+            where they were not read.
     """
 
     requests: int = 0
     errors: int = 0
     slow: Mapping[str, int] = field(default_factory=dict)
+    buckets: tuple[int, ...] = ()
 
     def of(self, metric: str) -> tuple[int, int]:
         """Return (bad, all) requests of a metric: of 'errors' all requests count, of a percentile only those
@@ -32,16 +35,21 @@ class Counts:
     def __add__(self, other: Counts) -> Counts:
         names = self.slow.keys() | other.slow.keys()
         slow = {name: self.slow.get(name, 0) + other.slow.get(name, 0) for name in sorted(names)}
-        return Counts(self.requests + other.requests, self.errors + other.errors, slow)
+        one, two = self.buckets or (0,) * len(other.buckets), other.buckets or (0,) * len(self.buckets)
+        # Blocks of two histograms with other edges have no common one.
+        buckets = tuple(map(sum, zip(one, two, strict=True))) if len(one) == len(two) else ()
+        return Counts(self.requests + other.requests, self.errors + other.errors, slow, buckets)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {"requests": self.requests, "errors": self.errors, "slow": dict(self.slow)}
+        values = {"requests": self.requests, "errors": self.errors, "slow": dict(self.slow)}
+        return values | ({"buckets": list(self.buckets)} if self.buckets else {})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Counts:
         """Make it of what `to_dict` returned."""
-        return cls(values["requests"], values["errors"], dict(values.get("slow") or {}))
+        slow, buckets = dict(values.get("slow") or {}), tuple(values.get("buckets") or ())
+        return cls(values["requests"], values["errors"], slow, buckets)
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,16 @@ class MetricEvidence:
         bad, requests: counted of the canary until now.
         stable_bad, stable_requests: the same of the stable version in the same blocks.
         estimate: bad / requests of the canary; None without requests.
-        low, high: confidence sequence of the canary's share: valid at all times together, at level `level`.
+        low, high: confidence sequence of the canary's share, valid at all times together: what its tests have
+            not refuted; `high` is at the bound just when "within the SLO" has reached its line.
         stable_estimate: bad / requests of the stable version.
-        level: 1 - confidence of the interval.
+        levels: probabilities that `low`, and that `high`, is ever on the wrong side.
         burst: requests that count as one, from 1 (each by itself) up: what clusters in the blocks cost.
         evidence: one for each claim that is tested.
         to_go: canary requests until the next line is reached, if it goes on as until now; None where it
             cannot be told or is reached.
+        latency: of a percentile, the seconds between which it lies (edges of the histogram, each end at the
+            level of `low`); the second is None where it may be above the last edge; None without buckets.
     """
 
     name: str
@@ -61,10 +64,11 @@ class MetricEvidence:
     low: float
     high: float
     stable_estimate: float | None
-    level: float
+    levels: tuple[float, float]
     burst: float
     evidence: tuple[Evidence, ...]
     to_go: int | None
+    latency: tuple[float, float | None] | None = None
 
     def claim(self, claim: Claim) -> Evidence | None:
         """Return the evidence for a claim; None where it is not tested."""
@@ -136,7 +140,14 @@ class Decision:
     def from_dict(cls, values: Mapping[str, Any]) -> Decision:
         """Make it of what `to_dict` returned."""
         metrics = tuple(
-            MetricEvidence(**{**item, "evidence": tuple(Evidence(**one) for one in item["evidence"])})
+            MetricEvidence(
+                **{
+                    **item,
+                    "levels": tuple(item["levels"]),
+                    "latency": None if item.get("latency") is None else tuple(item["latency"]),
+                    "evidence": tuple(Evidence(**one) for one in item["evidence"]),
+                }
+            )
             for item in values["metrics"]
         )
         texts = {name: tuple(values[name]) for name in ("reasons", "notes")}

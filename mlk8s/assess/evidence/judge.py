@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from mlk8s.assess.evidence.kernel import Array, Sums
 from mlk8s.assess.evidence.known import Look, known
 from mlk8s.assess.evidence.verdict import verdict
 from mlk8s.errors import UsageError
+from mlk8s.series import REQUEST_BUCKETS
 from mlk8s.spec.analysis import Analysis
 
 
@@ -47,10 +48,18 @@ class Judge:
     Args:
         analysis: what the canary has to show.
         edges: by percentile, the histogram's edge in seconds that its slow requests are counted at.
+        buckets: all edges of the histogram in seconds: where blocks have buckets, quantiles get intervals.
     """
 
-    def __init__(self, analysis: Analysis, *, edges: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        analysis: Analysis,
+        *,
+        edges: Mapping[str, float] | None = None,
+        buckets: Sequence[float] = REQUEST_BUCKETS,
+    ) -> None:
         self.analysis = analysis
+        self._buckets = tuple(buckets)
         self.edges = dict(edges or analysis.slo.latency)
         self.setup = setup_for(analysis)
         self._names = tuple(analysis.metrics)
@@ -101,7 +110,8 @@ class Judge:
             queries: what was asked of Prometheus, by name: kept in the decision.
         """
         at = now if now is not None else state.blocks[-1].end if state.blocks else state.started
-        metrics = known(self.analysis, self.edges, state.sums, state.look, self.setup)
+        histogram = self._buckets, state.canary.buckets
+        metrics = known(self.analysis, self.edges, state.sums, state.look, self.setup, histogram)
         return verdict(
             self.analysis,
             metrics,

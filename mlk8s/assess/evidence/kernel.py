@@ -175,6 +175,17 @@ def within(sums: Sums, size: Array) -> Array:
     return _mixed(sums.within / size[..., None] + np.log(_WITHIN_STAKE))
 
 
+def above(bad: Array, all_: Array, share: Array) -> Array:
+    """Return ln of the e-value against "the true share is at most `share`", (...), from totals."""
+    bets = _bet(_rates(share, _WORSE), share, (bad, all_), False)
+    return _mixed(bets + np.log(_FIRST_STAKE * _WORSE_STAKE))
+
+
+def below(bad: Array, all_: Array, share: Array) -> Array:
+    """Return ln of the e-value against "the true share is at least `share`", (...), from totals."""
+    return _mixed(_bet(_rates(share, _WITHIN), share, (bad, all_), False) + np.log(_WITHIN_STAKE))
+
+
 def gain(setup: Setup, rate: Array) -> tuple[Array, Array]:
     """Return ln e-value that one request adds at a true share `rate`, by alternative: worse, within."""
     one = np.ones_like(rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log, log10
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mlk8s.assess.evidence import kernel
 from mlk8s.assess.evidence.decision import Claim, Evidence, MetricEvidence
-from mlk8s.assess.evidence.intervals import intervals
+from mlk8s.assess.evidence.intervals import intervals, quantiles
 from mlk8s.assess.evidence.kernel import Array, Setup, Sums
 from mlk8s.spec.analysis import Analysis
 
@@ -53,13 +53,18 @@ def split_words(analysis: Analysis) -> str:
 
 
 def known(
-    analysis: Analysis, edges: Mapping[str, float], sums: Sums, look: Look, setup: Setup
+    analysis: Analysis,
+    edges: Mapping[str, float],
+    sums: Sums,
+    look: Look,
+    setup: Setup,
+    histogram: tuple[Sequence[float], Sequence[int]],
 ) -> tuple[MetricEvidence, ...]:
-    """Return what is known of each metric."""
+    """Return what is known of each metric; `histogram` is (edges, the canary's right answers by bucket)."""
     against, for_it = levels(analysis)
     to_go = _to_go(sums, look, setup, log(1 / against), log(1 / for_it))
-    level = analysis.alpha / len(analysis.metrics)
-    lows, highs = intervals(sums.trials[0] / look.size, sums.trials[1] / look.size, level)
+    lows, highs = intervals(sums.trials[0] / look.size, sums.trials[1] / look.size, against, for_it)
+    latency = _latency(analysis, look, setup, against, *histogram)
     found = []
     for index, (name, bound) in enumerate(analysis.metrics.items()):
         bad, all_, stable_bad, stable_all = (float(item[index]) for item in sums.counts)
@@ -81,13 +86,25 @@ def known(
                 low=float(lows[index]),
                 high=float(highs[index]),
                 stable_estimate=stable_bad / stable_all if stable_all else None,
-                level=level,
+                levels=(against, for_it),
                 burst=round(size, 3),
                 evidence=tuple(evidence),
                 to_go=to_go[index],
+                latency=latency.get(name),
             )
         )
     return tuple(found)
+
+
+def _latency(
+    analysis: Analysis, look: Look, setup: Setup, level: float, edges: Sequence[float], counts: Sequence[int]
+) -> dict[str, tuple[float, float | None]]:
+    """Return the interval of each percentile; of whole blocks, or without buckets, nothing can be said."""
+    names = list(analysis.slo.latency)
+    if not names or setup.whole or len(counts) != len(edges) + 1:
+        return {}
+    shares = [1 - analysis.metrics[name] for name in names]
+    return dict(zip(names, quantiles(edges, counts, shares, level, float(look.size.max())), strict=True))
 
 
 def _evidence(claim: Claim, now: float, most: float, level: float) -> Evidence:

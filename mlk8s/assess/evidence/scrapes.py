@@ -36,6 +36,8 @@ class Series:
 
     Attributes:
         labels: with `__name__` (NAME_bucket or NAME_count), `le` of a bucket, `code`, `pod` or `instance`.
+            Series of other names count nothing, but show that the pod was scraped: one without requests has
+            no histogram yet (`requests_in_flight_seconds_total` is always there).
         points: raw samples, (second since the epoch, cumulative value), ascending.
     """
 
@@ -188,27 +190,36 @@ class _Reader:
             "canary": defaultdict(float),
             "stable": defaultdict(float),
         }
+        self._buckets: dict[Version, dict[float, float]] = {
+            "canary": defaultdict(float),
+            "stable": defaultdict(float),
+        }
         self._fresh: set[Version] = set()
         self._seen: dict[str, float] = {}  # newest sample by pod
         self._version: dict[str, Version] = {}
+        self._edges_read: set[float] = set()
         self._told: dict[str, set[str]] = defaultdict(set)
 
     def take(self, one: Series) -> None:
         version = self._version_of(one.labels)
         name = one.labels.get("__name__", "")
-        if version is None or name not in (_COUNT, _BUCKET):
+        if version is None:
             return
         key, pod = _key(one.labels), _pod(one.labels)
+        if name == _BUCKET:
+            self._edges_read.add(float(one.labels.get("le", "inf")))
         self._version[pod] = version
         points = self._usable(one.points, pod, self._before.last.get(key))
         if not points:
             return
         self._seen[pod] = max(self._seen.get(pod, -inf), points[-1][0])
         self._fresh.add(version)
-        grown = self._grown(key, pod, points)
         self._last[key] = points[-1]
+        if name not in (_COUNT, _BUCKET):
+            return
+        grown = self._grown(key, pod, points)
         if grown:
-            self._count(self._sums[version], one.labels, name, grown)
+            self._count(version, one.labels, name, grown)
 
     def _usable(self, points: Sequence[Point], pod: str, last: Point | None) -> list[Point]:
         since = last[0] if last else -inf
@@ -261,8 +272,8 @@ class _Reader:
         self._told[text].add(pod)
         return new
 
-    def _count(self, sums: dict[str, float], labels: Mapping[str, str], name: str, grown: float) -> None:
-        wrong = self._error_of(labels)
+    def _count(self, version: Version, labels: Mapping[str, str], name: str, grown: float) -> None:
+        sums, wrong = self._sums[version], self._error_of(labels)
         if name == _COUNT:
             sums["requests"] += grown
             sums["errors" if wrong else "right"] += grown
@@ -270,6 +281,7 @@ class _Reader:
         if wrong:
             return
         edge = float(labels.get("le", "inf"))
+        self._buckets[version][edge] += grown
         for percentile, bound in self._edges.items():
             if abs(edge - bound) <= 1e-9 * bound:
                 sums[percentile] += grown
@@ -310,7 +322,15 @@ class _Reader:
                     f"{version}: more requests in the bucket of {name} than were counted; taken as none slow"
                 )
             slow[name] = min(max(above, 0), right)
-        return Counts(requests, errors, slow)
+        return Counts(requests, errors, slow, self._by_bucket(version))
+
+    def _by_bucket(self, version: Version) -> tuple[int, ...]:
+        """Return right answers by bucket, where all buckets up to infinity were read."""
+        edges = sorted(self._edges_read)
+        if not edges or not isinf(edges[-1]):
+            return ()
+        totals = [round(self._buckets[version].get(edge, 0.0)) for edge in edges]
+        return tuple(max(0, b - a) for a, b in zip([0, *totals[:-1]], totals, strict=True))
 
 
 def _key(labels: Mapping[str, str]) -> str:
