@@ -68,7 +68,7 @@ def metric_line(item: MetricEvidence) -> str:
 
 
 def evidence_rows(decision: Decision) -> list[tuple[str, str, str, str, str]]:
-    """Return (metric, counted, interval, bound, evidence beside its lines) of each metric, as people read it."""
+    """Return (metric, counted, interval, bound, evidence beside its lines) of each metric in words."""
     rows = []
     for item in decision.metrics:
         evidence = "; ".join(f"{one.claim}: {one.log10:.1f} of {one.line:.1f}" for one in item.evidence)
@@ -96,8 +96,8 @@ def status_lines(rollout: Mapping[str, Any], operator: str | None) -> list[str]:
         lines = [f"  rollout:  {rollout['stage'].replace('-', ' ')}, {who}"]
     lines += [f"  held:     {rollout['held']}"] if rollout.get("held") and not rollout["outcome"] else []
     lines += [f"  because:  {one}" for one in rollout.get("why") or ()]
-    if rollout.get("decision"):
-        decision = Decision.from_dict(rollout["decision"])
+    decision = _decision(rollout.get("decision"))
+    if decision is not None:
         lines.append(
             f"  verdict:  {decision.verdict} after {duration_words(decision.elapsed)} and "
             f"{decision.requests:,} canary requests" + ("" if decision.final else f"; {to_go(decision)}")
@@ -107,3 +107,11 @@ def status_lines(rollout: Mapping[str, Any], operator: str | None) -> list[str]:
             for name, counted, interval, bound, evidence in evidence_rows(decision)
         ]
     return lines
+
+
+def _decision(values: Mapping[str, Any] | None) -> Decision | None:
+    """Return a decision that was written down; None for one of another version of mlk8s."""
+    try:
+        return Decision.from_dict(values) if values else None
+    except (KeyError, TypeError):
+        return None

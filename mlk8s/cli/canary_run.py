@@ -86,7 +86,7 @@ def run(
     ] = None,
     margin: Annotated[
         float | None,
-        _option("--margin", "SHARE", "Share of the bound by which it may be worse than the stable one (0.25)."),
+        _option("--margin", "SHARE", "Share of the bound by which it may be worse than stable (0.25)."),
     ] = None,
     failures: Annotated[
         Failures | None,
@@ -285,7 +285,7 @@ def _left(name: str) -> str:
 def _finish(result: CanaryResult, output: Form) -> None:
     values = {
         "service": result.service, "model": result.model, "outcome": result.outcome, "why": list(result.why),
-        "directory": str(result.directory), "seconds": result.seconds, "api_calls": result.api_calls,
+        "directory": str(result.directory), "seconds": result.seconds, "api_calls": result.api_calls, "api_rate": result.api_rate,
         "decision": result.decision.to_dict() if result.decision else None,
     }  # fmt: skip
     show(values, output, str(result))

@@ -48,7 +48,7 @@ class TerminalView:
     def wish(self) -> Wish | None:
         return None
 
-    def end(self, result: CanaryResult | None) -> None:
+    def end(self, result: CanaryResult | None) -> None:  # noqa: ARG002 - the last table stays
         if self._started:
             self._live.stop()
 

@@ -22,7 +22,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """One series of a range selector: its labels, and (second since the epoch, value) as they were scraped."""
+    """One series of a range selector: its labels, and (second since the epoch, value) of each scrape."""
 
     labels: dict[str, str]
     points: list[tuple[float, float]]

@@ -25,6 +25,7 @@ from mlk8s.operations import bluegreen_state, canary_state, rollout_state
 from mlk8s.operations.canary_look import KINDS, lease_name, look
 from mlk8s.operations.canary_work import CanaryWork
 from mlk8s.operations.lease import OperatorLease
+from mlk8s.operations.lease import working as holder_alive
 from mlk8s.operations.preflight import require_permissions
 from mlk8s.spec.canary import Canary
 
@@ -119,7 +120,12 @@ def status(cluster: Cluster, platform: Platform, name: str, namespace: str) -> C
     """
     found = look(cluster, name, namespace)
     rollout = rollout_state.read(cluster, name, namespace)
-    return found if rollout is None else replace(found, rollout=asdict(rollout))
+    if rollout is None:
+        return found
+    if found.operator is not None and not rollout.ended:  # a Lease outlives a process that was killed
+        alive = holder_alive(cluster, lease_name(name), namespace)
+        found = found if alive else replace(look(cluster, name, namespace), operator=None)
+    return replace(found, rollout=asdict(rollout))
 
 
 def set_weight(

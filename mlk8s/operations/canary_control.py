@@ -88,6 +88,8 @@ class Controller:
         self._name = work.name
         self._decision: Decision | None = None
         self._wish: Wish | None = None
+        self.rate: float | None = None
+        """Requests to the API server a second from block to block."""
 
     # --- opening -------------------------------------------------------------------------------------
 
@@ -136,7 +138,7 @@ class Controller:
 
     # --- stages --------------------------------------------------------------------------------------
 
-    def go(self) -> tuple[Rollout, Decision | None]:
+    def go(self) -> tuple[Rollout, Decision | None, float | None]:
         """Do what is left, to the end.
 
         Raises:
@@ -150,7 +152,7 @@ class Controller:
             self._promote(self._rollout.why)
         elif self._rollout.stage == "rolling-back":
             self._roll_back(self._rollout.why, str(self._rollout.outcome or "rolled back"))
-        return self._rollout, self._decision
+        return self._rollout, self._decision, self.rate
 
     def _start(self) -> None:
         rollout, record = self._rollout, self._work.record
@@ -200,8 +202,12 @@ class Controller:
             return
         if self._packed.state is not None and not self._state.blocks:
             self._restore()
+        sent, since = self._work.cluster.transport.sent, self._clock.now()
         while not self._rollout.ended:
             self._block()
+            if self._rollout.stage == "analysing":
+                seconds = self._clock.now() - since
+                self.rate = (self._work.cluster.transport.sent - sent) / seconds
 
     def _restore(self) -> None:
         assert self._packed.state is not None

@@ -52,6 +52,7 @@ class CanaryResult:
         directory: of evidence.jsonl, which `Record.read` and `mlk8s canary replay` take.
         seconds: that this process worked on it.
         api_calls: requests to the API server in that time, those to Prometheus included.
+        api_rate: requests a second from block to block: without start and end; None before the second block.
     """
 
     service: str
@@ -62,6 +63,7 @@ class CanaryResult:
     directory: Path
     seconds: float
     api_calls: int
+    api_rate: float | None
 
     @property
     def promoted(self) -> bool:
@@ -186,10 +188,13 @@ def _drive(
     try:
         with Teller(told or Told(), cluster, name, namespace, clock, say) as teller:
             settings = Settings(prometheus, teller, clock, shown, blind, timeout)
-            rollout, decision = _through_outages(cluster, platform, name, namespace, plan, settings, say)
+            rollout, decision, rate = _through_outages(
+                cluster, platform, name, namespace, plan, settings, say
+            )
         result = CanaryResult(
             name, rollout.model, str(rollout.outcome), rollout.why, decision, teller.directory,
             round(clock.now() - began, 1), cluster.transport.sent - sent,
+            None if rate is None else round(rate, 2),
         )  # fmt: skip
     finally:
         shown.end(result)
@@ -204,7 +209,7 @@ def _through_outages(
     plan: Plan | None,
     settings: Settings,
     say: Say,
-) -> tuple[Rollout, Decision | None]:
+) -> tuple[Rollout, Decision | None, float | None]:
     """Work on a rollout to its end; where the API server is away, go on when it is back."""
     began, away = False, None
     while True:
