@@ -252,7 +252,7 @@ def parse_steps(text: str) -> tuple[Step, ...]:
         weight, _, pause = item.strip().partition(":")
         if not weight.isdigit():
             raise UsageError(f"--steps {text!r}", expected="PERCENT:TIME,..., such as 5:1m,25:2m")
-        found.append(Step(weight=int(weight), pause=pause or 60.0))
+        found.append(Step(weight=int(weight), pause=seconds(pause or None, 60.0)))
     return tuple(found)
 
 
@@ -285,7 +285,8 @@ def _left(name: str) -> str:
 def _finish(result: CanaryResult, output: Form) -> None:
     values = {
         "service": result.service, "model": result.model, "outcome": result.outcome, "why": list(result.why),
-        "directory": str(result.directory), "seconds": result.seconds, "api_calls": result.api_calls, "api_rate": result.api_rate,
+        "directory": str(result.directory), "seconds": result.seconds, "api_calls": result.api_calls,
+        "api_rate": result.api_rate,
         "decision": result.decision.to_dict() if result.decision else None,
     }  # fmt: skip
     show(values, output, str(result))
