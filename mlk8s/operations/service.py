@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlk8s.clients.streams import ExecResult
     from mlk8s.operations.canary import CanaryStatus
     from mlk8s.operations.canary_run import CanaryResult, Told, View
+    from mlk8s.operations.canary_watch import Watched
     from mlk8s.operations.colours import BlueGreenHandle
     from mlk8s.operations.inspect import ServiceEvent
     from mlk8s.operations.logs import LogLine
@@ -458,6 +459,25 @@ class CanaryHandle:
         return canary_run.resume(
             *self._place(), told=told, blind=blind, timeout=timeout, say=say or print, view=view
         )
+
+    def watch(
+        self, *, seconds: float | None = None, view: View | None = None, say: Say | None = None
+    ) -> Watched:
+        """Show a rollout that any process works on, block by block, until it ends; then a picture is left.
+
+        Args:
+            seconds: ends the watching, not the rollout.
+            view: what shows it; None prints a line a block.
+
+        Raises:
+            UsageError: there was no analysed rollout.
+        """
+        from mlk8s.operations.canary_run import Lines
+        from mlk8s.operations.canary_watch import watch
+
+        cluster, _, name, namespace = self._place()
+        shown = view or Lines(say or print)
+        return watch(cluster, name, namespace, shown, seconds=seconds, say=say or print)
 
     def hold(self, *, say: Say | None = None) -> None:
         """Keep weight and version of a running rollout as they are, except for a rollback, until `resume`."""
