@@ -249,10 +249,10 @@ def test_an_interval_holds_its_estimate_and_narrows(bad: int, more: int) -> None
     low, high = interval(bad, all_, 0.01)
     assert 0 <= low <= (bad / all_ if all_ else 0.5) <= high <= 1
     wide = interval(bad, all_, 0.001)
-    assert wide[0] <= low + 1e-6 and high <= wide[1] + 1e-6
+    assert wide[0] <= low + 1e-5 and high <= wide[1] + 1e-6
     if bad:
         twice = interval(2 * bad, 2 * all_, 0.01)
-        assert twice[1] - twice[0] <= high - low + 1e-6
+        assert twice[1] - twice[0] <= high - low + 1e-5
 
 
 def test_intervals_hold_the_truth_at_all_times() -> None:

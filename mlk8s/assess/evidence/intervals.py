@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from mlk8s.assess.evidence import kernel
 from mlk8s.assess.evidence.kernel import Array
 
-_ROUNDS = 24
-"""Bisections: the ends are exact to 1e-7."""
+_ROUNDS = 18
+"""Bisections: the ends are exact to 4e-6."""
 _LEAST = 1e-9
 
 
