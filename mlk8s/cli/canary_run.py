@@ -158,7 +158,7 @@ def run(
             model=model,
             header=header,
             replicas=replicas,
-            view=open_view(name, analysis, say),
+            view=open_view(say),
             **options,
         )
     _finish(result, output)
@@ -180,7 +180,7 @@ def resume(
     options = _options(webhook, metrics_port, directory, blind, timeout)
     k8s = open_namespace(context, namespace, kubeconfig)
     with leaves(_left(name)):
-        result = k8s.service(name).running_canary().resume(view=open_view(name, None, say), **options)
+        result = k8s.service(name).running_canary().resume(view=open_view(say), **options)
     if result is not None:
         _finish(result, output)
 
@@ -190,6 +190,15 @@ def hold(
 ) -> None:
     """Keep a rollout's weight as it is, except for a rollback, until `mlk8s canary resume`."""
     open_namespace(context, namespace, kubeconfig).service(name).running_canary().hold(say=say)
+
+
+def watch(
+    name: Name, context: Context = None, namespace: Namespace = None, kubeconfig: Kubeconfig = None
+) -> None:
+    """Show a rollout that any process works on, block by block, until it ends; Ctrl-C ends only this."""
+    canary = open_namespace(context, namespace, kubeconfig).service(name).running_canary()
+    with leaves("the rollout goes on"):
+        print(canary.watch(view=open_view(say), say=say))
 
 
 def abort(
@@ -302,5 +311,5 @@ def _finish(result: CanaryResult, output: Form) -> None:
 
 def register(group: typer.Typer) -> None:
     """Add the commands to `mlk8s canary`."""
-    for function in (run, resume, hold, abort, replay):
+    for function in (run, resume, hold, watch, abort, replay):
         group.command(function.__name__)(function)

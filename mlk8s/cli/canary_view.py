@@ -13,15 +13,14 @@ if TYPE_CHECKING:
     from mlk8s.assess.rollout_words import Progress
     from mlk8s.operations.canary_run import CanaryResult, View
     from mlk8s.operations.rollout_state import Wish
-    from mlk8s.spec.analysis import Analysis
 
 Say = Callable[[str], None]
 
 
-def open_view(name: str, analysis: Analysis | None, say: Say) -> View:
+def open_view(say: Say) -> View:
     """Return the view that fits stderr: a live table on a terminal, else one line a block."""
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        return TerminalView(name, analysis)
+        return TerminalView()
     from mlk8s.operations.canary_run import Lines
 
     return Lines(say)
@@ -30,11 +29,10 @@ def open_view(name: str, analysis: Analysis | None, say: Say) -> View:
 class TerminalView:
     """A live table on stderr."""
 
-    def __init__(self, name: str, analysis: Analysis | None) -> None:
+    def __init__(self) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self._name, self._analysis = name, analysis
         # What is said meanwhile is printed above the table, as long as it goes through this stderr.
         self._live = Live(console=Console(stderr=True), auto_refresh=False, redirect_stderr=True)
         self._started = False
