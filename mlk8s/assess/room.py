@@ -49,7 +49,7 @@ def over_quota(quotas: Sequence[Object], need: Mapping[str, Decimal]) -> list[st
             used = parse_quantity(str((status.get("used") or {}).get(name, "0")))
             if more and used + more > parse_quantity(str(most)):
                 resource = name.removeprefix("requests.").removeprefix("limits.")
-                left = amount(resource, parse_quantity(str(most)) - used)
+                left = amount(resource, max(Decimal(0), parse_quantity(str(most)) - used))
                 found.append(
                     f"the canary needs {amount(resource, more)} of {name}, and ResourceQuota "
                     f"{quota['metadata']['name']} has {left} of {most} left"

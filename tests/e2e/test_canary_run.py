@@ -37,7 +37,7 @@ QUICK: dict[str, Any] = {
 }  # fmt: skip
 ERRORS = mlk8s.Analysis(slo=mlk8s.Slo(errors=0.2), **QUICK)
 LATENCY = mlk8s.Analysis(slo=mlk8s.Slo(p50="25ms"), **QUICK)
-PATIENT = ERRORS.replace(bake="60s")
+PATIENT = ERRORS.replace(bake="60s", deadline="5m")
 """Goes on for long enough to be disturbed."""
 
 
@@ -138,7 +138,7 @@ def test_outage_second_controller_edit_by_hand_and_kill_in_one_rollout(
             first.until("Prometheus does not answer")
             assert service.running_canary().status().weight == weight, "it is held"
             prometheus(system, "prometheus")
-            first.until("Prometheus answers again", 60)
+            first.until("Prometheus answers again")
             body = {"metadata": {"annotations": {WEIGHT: "33"}}}
             k8s.cluster.patch("Ingress", f"{NAME}-canary", body, manager="kubectl-annotate")
             first.until("set from")
@@ -239,7 +239,7 @@ class controller:
         self._reader.join()
         print("\n".join(self.lines))
 
-    def until(self, text: str, seconds: float = 30.0) -> None:
+    def until(self, text: str, seconds: float = 60.0) -> None:
         """Wait for a line with the text, after the one that was waited for before."""
 
         def found() -> bool:
