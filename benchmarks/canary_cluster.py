@@ -73,8 +73,8 @@ def rollout(service: Any, urls: dict[str, str], which: str) -> list[bool]:
         failed = background.summary().failed
     decision = result.decision
     print(
-        f"{which:<11} {result.outcome:<13} {decision.elapsed:>5.0f} s  {decision.requests:>5} canary requests  "
-        f"{failed:>4} failed  {lost:>3} of them not the version's own  {result.api_rate} API calls/s"
+        f"{which:<11} {result.outcome:<13} {decision.elapsed:>5.0f} s  {decision.requests:>5} requests  "
+        f"{failed:>4} failed  {lost:>3} not by the version itself  {result.api_rate} API calls/s"
     )
     return [result.outcome == WANTED[which], lost == 0, result.api_rate is not None and result.api_rate <= 2]
 

@@ -112,7 +112,7 @@ class Controller:
         else:
             if left is not None or self._abandoned(plan):
                 self._say(f"{self._name}: a new rollout: what was left of the last one is taken back first")
-                undo(work, self._set.timeout)
+                self._undo()
             self._rollout = _new(plan)
             self._packed = Packed()
             rollout_state.begin(work.cluster, self._name, work.namespace, self._rollout)
@@ -424,6 +424,15 @@ class Controller:
         if first and outcome != "inconclusive":
             self._tell_verdict(self._decision, "rollback")
         self._say(f"{self._name}: roll back: {'; '.join(why)}")
+        self._undo()
+        self._end(outcome, why)
+
+    def _undo(self) -> None:
+        """Take the canary back; what fails is tried again, and told each time.
+
+        Raises:
+            ClusterError: it failed each time.
+        """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 undo(self._work, self._set.timeout)
@@ -444,7 +453,6 @@ class Controller:
                         next_step=f"{self._by_hand()}; then `mlk8s canary rollback {self._name}`",
                     ) from error
                 time.sleep(2.0 ** (attempt - 1))
-        self._end(outcome, why)
 
     def _end(self, outcome: str, why: tuple[str, ...]) -> None:
         held = self._rollout.weight if outcome == "inconclusive" and self._rollout.stage == "analysing" else 0
