@@ -277,7 +277,8 @@ class Controller:
             self._promote(decision.reasons)
         elif decision.action == "weight" and decision.weight != seen.weight:
             try:
-                self._set_weight(decision.weight)
+                self._set_weight(decision.weight, force=self._rollout.takes_over)
+                self._rollout = replace(self._rollout, takes_over=False)
             except Conflict as error:
                 self._work.lease.check()
                 self._hold(error.what)
@@ -329,7 +330,7 @@ class Controller:
         self._tell.event("CanaryHeld", why, warning=True)
 
     def _release(self) -> None:
-        self._rollout = replace(self._rollout, held=None)
+        self._rollout = replace(self._rollout, held=None, takes_over=True)
         self._set_weight(self._see().weight, force=True)
         self._say(f"{self._name}: goes on with weight {self._rollout.weight}")
         self._tell.event("CanaryResumed", f"goes on with weight {self._rollout.weight} %")

@@ -44,6 +44,8 @@ class Rollout:
         updated: RFC 3339, UTC.
         template: hash of the canary's pod template: another one is another version.
         held: why neither the weight nor the version is changed, except to roll back; None where they may be.
+        takes_over: the weight is left as somebody else set it, and the next one is ours again: two may own a
+            field that both gave the same value, and the second would be refused.
         blind_since, unready_since: second since the epoch since when Prometheus does not answer, and none of
             the canary's pods is ready.
         answered: the last request that was answered.
@@ -64,6 +66,7 @@ class Rollout:
     updated: str | None = None
     template: str | None = None
     held: str | None = None
+    takes_over: bool = False
     blind_since: float | None = None
     unready_since: float | None = None
     answered: str | None = None
