@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
+from mlk8s.assess.rollout_words import status_lines
 from mlk8s.assess.split import Split
 
 Phase = Literal["starting", "running", "promoting", "rolling-back"]
@@ -82,6 +83,7 @@ class CanaryStatus:
         notes: what differs from the record, one sentence each.
         allowed: what may be done now.
         split: the observed split, where it was observed.
+        rollout: what is written down of the last analysed rollout; None where there was none.
     """
 
     service: str
@@ -98,10 +100,12 @@ class CanaryStatus:
     notes: tuple[str, ...] = ()
     allowed: tuple[Verb, ...] = ("start",)
     split: Split | None = field(default=None, compare=False)
+    rollout: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
+        evidence = status_lines(self.rollout, self.operator) if self.rollout is not None else []
         if self.phase == "none":
-            return f"{self.service}: no canary; {self.stable_model} has all requests"
+            return "\n".join([f"{self.service}: no canary; {self.stable_model} has all requests", *evidence])
         lines = [
             f"{self.service}: canary {self.model or '?'} is {self.phase.replace('-', ' ')}: "
             f"{self.weight} % of the requests, {self.ready} of {self.pods} pods ready"
@@ -112,6 +116,7 @@ class CanaryStatus:
             lines.append(f"  observed: {self.split}")
         if self.operator:
             lines.append(f"  operator: {self.operator}")
+        lines += evidence
         lines += [f"  note:     {note}" for note in self.notes]
         lines.append(f"  next:     {', '.join(self.allowed)}")
         return "\n".join(lines)

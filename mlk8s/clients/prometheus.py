@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from mlk8s.clients.cluster import Cluster
-from mlk8s.errors import ClusterError, NotFound
+from mlk8s.errors import ClusterError, NotFound, UsageError
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,14 @@ class Sample:
 
     labels: dict[str, str]
     value: float
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One series of a range selector: its labels, and (second since the epoch, value) of each scrape."""
+
+    labels: dict[str, str]
+    points: list[tuple[float, float]]
 
 
 class Prometheus:
@@ -41,6 +49,29 @@ class Prometheus:
             ClusterError: Prometheus is not there, does not answer within `timeout` seconds, or refuses the
                 expression.
         """
+        data = self._ask(expression, timeout)
+        if data["resultType"] == "scalar":
+            found = [Sample({}, float(data["result"][1]))]
+        else:
+            found = [Sample(item["metric"], float(item["value"][1])) for item in data["result"]]
+        return [sample for sample in found if not isnan(sample.value)]
+
+    def samples(self, selector: str, *, timeout: float = 3.0) -> list[Samples]:
+        """Return what was scraped of the series of a range selector, `NAME{...}[30s]`, with its true times.
+
+        Raises:
+            ClusterError: as `query`.
+            UsageError: it is no range selector.
+        """
+        data = self._ask(selector, timeout)
+        if data["resultType"] != "matrix":
+            raise UsageError("no range selector", where=selector, expected="NAME{...}[30s]")
+        return [
+            Samples(item["metric"], [(float(at), float(value)) for at, value in item["values"]])
+            for item in data["result"]
+        ]
+
+    def _ask(self, expression: str, timeout: float) -> Any:
         try:
             answer = self._cluster.service_proxy(
                 self._namespace, self._service, "/api/v1/query", {"query": expression}, timeout
@@ -56,12 +87,7 @@ class Prometheus:
             raise ClusterError("Prometheus answered something else than JSON", where=self.place) from None
         if body.get("status") != "success":
             raise ClusterError(f"Prometheus refused the query: {body.get('error')}", where=expression)
-        data = body["data"]
-        if data["resultType"] == "scalar":
-            found = [Sample({}, float(data["result"][1]))]
-        else:
-            found = [Sample(item["metric"], float(item["value"][1])) for item in data["result"]]
-        return [sample for sample in found if not isnan(sample.value)]
+        return body["data"]
 
     def rules(self, *, timeout: float = 3.0) -> dict[str, list[dict[str, Any]]]:
         """Return the rules that are loaded, by their group's name, as /api/v1/rules has them.

@@ -14,17 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 
-from mlk8s.assess.canary import CanaryStatus, Verb
+from mlk8s.assess.canary import CanaryRecord, CanaryStatus, Verb
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.clients.traffic import find_controller, require_canary
-from mlk8s.errors import Conflict, Mlk8sError, RolledBack, UsageError
-from mlk8s.operations import bluegreen_state, canary_state
+from mlk8s.errors import Conflict, Mlk8sError, RolledBack, Unreachable, UsageError
+from mlk8s.operations import bluegreen_state, canary_state, rollout_state
 from mlk8s.operations.canary_look import KINDS, lease_name, look
 from mlk8s.operations.canary_work import CanaryWork
 from mlk8s.operations.lease import OperatorLease
+from mlk8s.operations.lease import working as holder_alive
 from mlk8s.operations.preflight import require_permissions
 from mlk8s.spec.canary import Canary
 
@@ -62,42 +63,53 @@ def start(
             weight was 0 all the time.
     """
     require_permissions(cluster, namespace, ("Lease", "Ingress", *KINDS), ("Pod", "ReplicaSet"))
-    with _working(cluster, platform, name, namespace, "canary start", say) as work:
-        _refuse_other(work, canary)
-        _refuse_strategy(work)
-        work.require_route()
-        if work.rule.kind == "Ingress":
-            controller = find_controller(cluster, work.ingress_class)
-            require_canary(controller)
-            say(f"{name}: {controller.reason}")
-        work.require_stable_ready()
-        work.require_free_names(canary)
-        canary = work.with_digest(canary)
-        work.require_another_model(canary)
-        record = work.write(canary_state.new(canary))
-        try:
-            work.apply_canary(weight=0)
-            say(f"{name}: canary {canary.model} applied with weight 0")
-            work.wait_canary(timeout)
-            work.require_honoured()
-        except KeyboardInterrupt:
-            say(f"{name}: the canary stays, with weight 0; the same start goes on, a rollback removes it")
-            raise
-        except Conflict:
-            raise  # somebody else works on it now: undoing would destroy their work
-        except Mlk8sError as error:
-            _undo(work)
-            raise RolledBack(
-                f"the canary of {name} was removed: {error.what}",
-                where=error.where,
-                expected=error.expected,
-                next_step=error.next_step or f"its weight was 0 all the time; {work.stable.model} serves",
-            ) from error
-        if record.weight:
-            work.set_weight(record.weight)
-        work.write(record, phase="running")
-        split = work.observe(record.weight)
+    with working(cluster, platform, name, namespace, "canary start", say) as work:
+        begin(work, canary, timeout)
+        split = work.observe(canary.weight)
     return replace(look(cluster, name, namespace), split=split)
+
+
+def begin(work: CanaryWork, canary: Canary, timeout: float) -> CanaryRecord:
+    """Bring a canary to its pods and its weight, under the Lease of `work`.
+
+    Raises:
+        As `start`.
+    """
+    name, say = work.name, work.say
+    _refuse_other(work, canary)
+    _refuse_strategy(work)
+    work.require_route()
+    if work.rule.kind == "Ingress":
+        controller = find_controller(work.cluster, work.ingress_class)
+        require_canary(controller)
+        say(f"{name}: {controller.reason}")
+    work.require_stable_ready()
+    work.require_free_names(canary)
+    canary = work.with_digest(canary)
+    work.require_another_model(canary)
+    work.require_room(canary)
+    record = work.write(canary_state.new(canary))
+    try:
+        work.apply_canary(weight=0)
+        say(f"{name}: canary {canary.model} applied with weight 0")
+        work.wait_canary(timeout)
+        work.require_honoured()
+    except KeyboardInterrupt:
+        say(f"{name}: the canary stays, with weight 0; the same start goes on, a rollback removes it")
+        raise
+    except (Conflict, Unreachable):
+        raise  # somebody else works on it now, or nothing can be undone: the same start goes on
+    except Mlk8sError as error:
+        undo(work)
+        raise RolledBack(
+            f"the canary of {name} was removed: {error.what}",
+            where=error.where,
+            expected=error.expected,
+            next_step=error.next_step or f"its weight was 0 all the time; {work.stable.model} serves",
+        ) from error
+    if record.weight:
+        work.set_weight(record.weight)
+    return work.write(record, phase="running")
 
 
 def status(cluster: Cluster, platform: Platform, name: str, namespace: str) -> CanaryStatus:  # noqa: ARG001
@@ -106,7 +118,14 @@ def status(cluster: Cluster, platform: Platform, name: str, namespace: str) -> C
     Raises:
         NotFound: no such service.
     """
-    return look(cluster, name, namespace)
+    found = look(cluster, name, namespace)
+    rollout = rollout_state.read(cluster, name, namespace)
+    if rollout is None:
+        return found
+    if found.operator is not None and not rollout.ended:  # a Lease outlives a process that was killed
+        alive = holder_alive(cluster, lease_name(name), namespace)
+        found = found if alive else replace(look(cluster, name, namespace), operator=None)
+    return replace(found, rollout=asdict(rollout))
 
 
 def set_weight(
@@ -131,7 +150,7 @@ def set_weight(
     """
     if not 0 <= weight <= 100:
         raise UsageError(f"weight {weight}", expected="0 to 100 percent")
-    with _working(cluster, platform, name, namespace, "canary weight", say) as work:
+    with working(cluster, platform, name, namespace, "canary weight", say) as work:
         record = work.require("weight")
         work.observer.learn(check=work.lease.check, timeout=3.0)
         work.set_weight(weight, force=force)
@@ -162,19 +181,25 @@ def promote(
         RolloutFailed, WaitTimeout: the service's new pods do not become ready; its old ones and the canary go
             on serving, and `rollback` undoes the rest.
     """
-    with _working(cluster, platform, name, namespace, "canary promote", say) as work:
-        record = work.require("promote")
-        if record.phase == "running":
-            work.require_canary_ready()
-            record = work.write(
-                record, phase="promoting", previous=work.stable.model, previous_digest=work.stable.digest
-            )
-        work.apply_stable(record.model, record.digest, timeout)
-        work.remove_traffic()
-        work.remove_canary()
-        work.clear()
-        say(f"{name}: {record.model} has all requests; the canary is gone")
+    with working(cluster, platform, name, namespace, "canary promote", say) as work:
+        finish(work, timeout)
+        rollout_state.close(work, "promoted")
     return look(cluster, name, namespace)
+
+
+def finish(work: CanaryWork, timeout: float) -> None:
+    """Give all requests to the canary's model, under the Lease of `work`; raises as `promote`."""
+    record = work.require("promote")
+    if record.phase == "running":
+        work.require_canary_ready()
+        record = work.write(
+            record, phase="promoting", previous=work.stable.model, previous_digest=work.stable.digest
+        )
+    work.apply_stable(record.model, record.digest, timeout)
+    work.remove_traffic()
+    work.remove_canary()
+    work.clear()
+    work.say(f"{work.name}: {record.model} has all requests; the canary is gone")
 
 
 def rollback(
@@ -197,16 +222,17 @@ def rollback(
     Raises:
         Conflict: another process works on it.
     """
-    with _working(cluster, platform, name, namespace, "canary rollback", say) as work:
+    with working(cluster, platform, name, namespace, "canary rollback", say) as work:
         if work.record is None and look(cluster, name, namespace).phase == "none":
             say(f"{name}: there is no canary")
-            return look(cluster, name, namespace)
-        _undo(work, timeout)
-        say(f"{name}: {work.stable.model} has all requests; the canary is gone")
+        else:
+            undo(work, timeout)
+        rollout_state.close(work, "rolled back")
     return look(cluster, name, namespace)
 
 
-def _undo(work: CanaryWork, timeout: float = 120.0) -> None:
+def undo(work: CanaryWork, timeout: float = 120.0) -> None:
+    """Take the traffic away, then the canary, under the Lease of `work`; raises as `rollback`."""
     record = work.record
     if record is not None:
         record = work.write(record, phase="rolling-back")
@@ -215,6 +241,7 @@ def _undo(work: CanaryWork, timeout: float = 120.0) -> None:
         work.apply_stable(record.previous, record.previous_digest, timeout)
     work.remove_canary()
     work.clear()
+    work.say(f"{work.name}: {work.stable.model} has all requests; the canary is gone")
 
 
 def _refuse_other(work: CanaryWork, canary: Canary) -> None:
@@ -257,7 +284,7 @@ def _refuse_strategy(work: CanaryWork) -> None:
 
 
 @contextmanager
-def _working(
+def working(
     cluster: Cluster, platform: Platform, name: str, namespace: str, purpose: str, say: Say
 ) -> Iterator[CanaryWork]:
     """Hold the service's Lease while a block works on its canary."""

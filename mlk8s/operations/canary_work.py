@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import Any
 
 from mlk8s.assess.canary import CanaryRecord, Phase, Verb
+from mlk8s.assess.room import needed, no_device, over_quota
 from mlk8s.assess.split import Split
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.clients.traffic import way_in
-from mlk8s.errors import Conflict, Rejected, UsageError
+from mlk8s.errors import Conflict, Forbidden, Rejected, UsageError
 from mlk8s.operations import canary_state
 from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.canary_look import KINDS, look, ready_pods, rule_name, selector
@@ -153,6 +154,36 @@ class CanaryWork:
         """
         own = [item for item in self._render(canary, 0) if item["metadata"]["name"] != self.name]
         refuse_foreign(self.cluster, own)
+
+    def require_room(self, canary: Canary) -> None:
+        """Refuse a canary whose pods a quota, or the lack of a device, would keep from starting.
+
+        Quotas, nodes or pods that may not be read are not judged.
+
+        Raises:
+            Rejected: names what is needed and what is left.
+        """
+        if self.record is not None:
+            return  # its pods are there
+        deployment = next(item for item in self._render(canary, 0) if item["kind"] == "Deployment")
+        template, replicas = deployment["spec"]["template"], int(deployment["spec"].get("replicas", 1))
+        found: list[str] = []
+        try:
+            quotas = self.cluster.list("ResourceQuota", self.namespace)
+            found += over_quota(quotas, needed(template, replicas))
+            if self.stable.gpu is not None:
+                running = "status.phase!=Succeeded,status.phase!=Failed"
+                pods = self.cluster.list("Pod", all_namespaces=True, fields=running)
+                found += no_device(self.cluster.list("Node"), pods, template, replicas)
+        except Forbidden:
+            pass
+        if found:
+            raise Rejected(
+                "; ".join(found),
+                where=f"namespace {self.namespace}",
+                expected="room for the canary's pods beside those of the service; nothing was written",
+                next_step="free it, or ask for more; Canary(replicas=...) says how many pods it has",
+            )
 
     def require_another_model(self, canary: Canary) -> None:
         """Refuse a canary of what the service serves already.

@@ -12,7 +12,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "replicasets.apps": ("list",),
     "pods": ("get", "list", "watch"),
     "pods/log": ("get",),
-    "events": ("list",),
+    "events": ("list", "create"),
     "services": _WRITE,
     "configmaps": _WRITE,
     "secrets": ("get", "create", "patch"),

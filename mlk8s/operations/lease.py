@@ -31,6 +31,9 @@ class OperatorLease:
     Args:
         purpose: what is done under it, for messages.
 
+    Attributes:
+        cut_off: it was lost because the API server did not answer for too long, not to another process.
+
     Raises:
         Conflict: another process holds it and is alive; names it.
     """
@@ -40,9 +43,10 @@ class OperatorLease:
     ) -> None:
         self._cluster, self._name, self._namespace = cluster, name, namespace
         self._purpose, self._say = purpose, say
-        self._identity = f"{_user()}@{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._identity = f"{operator_name()}:{uuid.uuid4().hex[:8]}"
         self._version = ""
         self._lost: str | None = None
+        self.cut_off = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -63,6 +67,11 @@ class OperatorLease:
                 self._cluster.delete("Lease", self._name, self._namespace)
             except ClusterError:
                 pass  # it expires by itself
+
+    @property
+    def identity(self) -> str:
+        """Who holds it: USER@HOST:PID:RANDOM."""
+        return self._identity
 
     def check(self) -> None:
         """Refuse to go on after the Lease was lost.
@@ -140,6 +149,7 @@ class OperatorLease:
                     return
             except ClusterError as error:
                 if time.monotonic() - renewed > DURATION:
+                    self.cut_off = True
                     self._lost = f"the Lease could not be renewed for {DURATION:g} s: {error.what}"
                     return
 
@@ -161,10 +171,31 @@ class OperatorLease:
         return str(lease["metadata"]["resourceVersion"])
 
 
+def working(cluster: Cluster, name: str, namespace: str) -> str | None:
+    """Watch a Lease for its duration; return who renews it, None where nobody does."""
+    end = time.monotonic() + DURATION
+    first: str | None = None
+    while time.monotonic() < end:
+        seen = cluster.find("Lease", name, namespace)
+        if seen is None:
+            return None
+        renewed = str(seen["spec"].get("renewTime"))
+        if first is not None and renewed != first:
+            return str(seen["spec"].get("holderIdentity") or "unknown")
+        first = renewed
+        time.sleep(_POLL)
+    return None
+
+
 def holder(cluster: Cluster, name: str, namespace: str) -> str | None:
     """Return who holds a Lease by its own words; None where there is none."""
     lease = cluster.find("Lease", name, namespace)
     return None if lease is None else str(lease["spec"].get("holderIdentity") or "") or None
+
+
+def operator_name() -> str:
+    """Return who this process is, for others to read: USER@HOST:PID."""
+    return f"{_user()}@{socket.gethostname()}:{os.getpid()}"
 
 
 def _user() -> str:

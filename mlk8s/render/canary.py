@@ -41,6 +41,10 @@ class TrafficRule(Protocol):
         """Return the weight in a live object; None where it sends nothing to a canary."""
         ...
 
+    def by_hand(self, name: str, namespace: str) -> str:
+        """Return the kubectl command that takes the requests from a canary."""
+        ...
+
 
 class IngressRule:
     """A second Ingress for the same host and path, with ingress-nginx's canary annotations.
@@ -70,6 +74,10 @@ class IngressRule:
         text = str(annotations.get(WEIGHT, ""))
         return int(text) if annotations.get(ANNOTATION) == "true" and text.isdigit() else None
 
+    def by_hand(self, name: str, namespace: str) -> str:
+        """Return the kubectl command that sets the weight to 0."""
+        return f"`kubectl annotate ingress -n {namespace} {name} --overwrite {WEIGHT}=0`"
+
 
 class GatewayRule:
     """The service's own HTTPRoute with two backends.
@@ -98,6 +106,12 @@ class GatewayRule:
             if len(backends) == 2:
                 return int(backends[1].get("weight", 1))
         return None
+
+    def by_hand(self, name: str, namespace: str) -> str:
+        """Return the kubectl command that leaves the stable backend alone; the header's rules come first."""
+        backend = f'[{{"name":"{name}","port":80}}]'
+        patch = f'[{{"op":"replace","path":"/spec/rules/2/backendRefs","value":{backend}}}]'
+        return f"`kubectl patch httproute -n {namespace} {name} --type=json -p '{patch}'`"
 
 
 def traffic_rule(stable: ModelService) -> TrafficRule:

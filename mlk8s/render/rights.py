@@ -44,6 +44,7 @@ def user_rules(spec: Tenant) -> list[Manifest]:
     rules += [_rule(group, list(resources), _READ) for group, resources in _SEEN.items()]
     rules += [
         _rule("", ["pods/log"], ["get"]),
+        _rule("", ["events"], ["create"]),  # what a canary's rollout did, told on its Deployment
         _rule("", ["pods"], ["delete"]),  # a pod that failed in an earlier try is started afresh
         _rule("apps", ["deployments/scale", "statefulsets/scale"], ["get", "patch", "update"]),
         _rule("", ["namespaces"], ["get"], spec.name),

@@ -24,7 +24,8 @@ def test_every_command_has_a_section() -> None:
         "demo", "why", "lint", "apply", "diff", "secret create", "config create",
         "tenant create", "tenant kubeconfig", "tls create", "rollout history", "rollout undo",
         "rollout pause", "rollout resume", "rollout restart", "rollout status", "canary start",
-        "canary status", "canary weight", "canary promote", "canary rollback", "bluegreen status",
+        "canary status", "canary weight", "canary promote", "canary rollback", "canary run",
+        "canary resume", "canary hold", "canary watch", "canary abort", "canary replay", "bluegreen status",
         "bluegreen switch", "bluegreen back", "bluegreen finish", "image build", "job run", "cron apply",
         "cron trigger",
     }  # fmt: skip

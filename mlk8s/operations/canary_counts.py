@@ -1,0 +1,108 @@
+"""Requests of both versions by blocks of time, asked of Prometheus: one query a block."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from mlk8s.assess.evidence import Block, Cursor, Series, read_block
+from mlk8s.assess.evidence.scrapes import Version
+from mlk8s.clients.prometheus import Prometheus, Samples
+from mlk8s.errors import Mlk8sError
+from mlk8s.render.common import Identity
+from mlk8s.series import REQUESTS
+
+_COUNT = f"{REQUESTS}_count"
+_STARTED = "process_start_time_seconds"
+_ROUTE = "/infer"
+"""How the route of a prediction ends: looking at metadata is no request that a version is judged by."""
+
+
+class Counts:
+    """Reads blocks of one service.
+
+    Args:
+        prometheus: what is asked.
+        edges: by percentile of the SLO, the histogram's edge in seconds at which a request is slow.
+        block: length of a block in seconds.
+    """
+
+    def __init__(
+        self, prometheus: Prometheus, name: str, namespace: str, edges: Mapping[str, float], block: float
+    ) -> None:
+        self._prometheus, self._edges = prometheus, edges
+        self.selector = selector(name, namespace, edges, block)
+        self._canary = re.compile(re.escape(Identity(name, "canary").instance) + "-[a-z0-9]+-[a-z0-9]+")
+        self._stable = re.compile(re.escape(name) + "-[a-z0-9]+-[a-z0-9]+")
+        self.cursor: Cursor | None = None
+
+    def baseline(self, at: float) -> None:
+        """Read how far the counters are now; nothing of it counts.
+
+        Raises:
+            ClusterError: Prometheus does not answer.
+        """
+        self.cursor = None
+        self._read(at, 0.0, 0)
+
+    def block(self, start: float, seconds: float, weight: int) -> tuple[Block, str | None]:
+        """Return one block, missing where Prometheus did not answer, and then why it did not."""
+        try:
+            return self._read(start, seconds, weight), None
+        except Mlk8sError as error:
+            note = f"Prometheus did not answer: {error.what}"
+            return Block(start, seconds, weight, missing=True, notes=(note,)), error.what
+
+    def _read(self, start: float, seconds: float, weight: int) -> Block:
+        found = self._prometheus.samples(self.selector)
+        first = self.cursor is None
+        self.cursor, block = read_block(
+            self.cursor, series(found), start=start, seconds=seconds, weight=weight,
+            version_of=self._version, edges=self._edges, started=started(found),
+        )  # fmt: skip
+        return replace(block, missing=False) if first else block
+
+    def _version(self, labels: Mapping[str, str]) -> Version | None:
+        pod = labels.get("pod", "")
+        if self._canary.fullmatch(pod):
+            return "canary"
+        return "stable" if self._stable.fullmatch(pod) else None
+
+
+def selector(name: str, namespace: str, edges: Mapping[str, float], block: float) -> str:
+    """Return the range selector that one block is read by: counts, the SLO's buckets, and whether pods were
+    scraped at all."""
+    numbers = [f"{edge:g}".replace(".", "[.]") for edge in sorted(set(edges.values()))]
+    bounds = "".join(f"|{number}([.]0)?" for number in numbers)  # 1 is written as 1.0, too
+    window = max(30, round(3 * block))
+    return (
+        f'{{__name__=~"{REQUESTS}_bucket|{_COUNT}|{_STARTED}|up",namespace="{namespace}",'
+        f'pod=~"{name}(-canary)?-[a-z0-9]+-[a-z0-9]+",le=~"{bounds}",'
+        f'route=~"|.*{_ROUTE}"}}[{window}s]'
+    )
+
+
+def series(found: Sequence[Samples]) -> list[Series]:
+    """Return the request series, and for each pod that was scraped one that stays at zero.
+
+    A pod that has answered nothing has no counter; that it was scraped tells 'no request' from 'not seen'.
+    """
+    taken = []
+    for one in found:
+        name = one.labels.get("__name__", "")
+        if name.startswith(REQUESTS):
+            taken.append(Series(one.labels, one.points))
+        elif name == "up":
+            labels = {"__name__": _COUNT, "pod": one.labels.get("pod", ""), "route": "none", "code": "200"}
+            taken.append(Series(labels, [(at, 0.0) for at, value in one.points if value == 1]))
+    return [one for one in taken if one.points]
+
+
+def started(found: Sequence[Samples]) -> dict[str, float]:
+    """Return the second since the epoch at which each pod's process started."""
+    return {
+        one.labels.get("pod", ""): one.points[-1][1]
+        for one in found
+        if one.labels.get("__name__") == _STARTED and one.points
+    }

@@ -1,0 +1,261 @@
+"""The analysed rollout: blocks from Prometheus → evidence → weight, promotion or rollback.
+
+Everything is written into the cluster before it is done, so that a rollout whose process was killed, or lost
+the API server, is gone on with by the same code that goes on after its own outage.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mlk8s.assess.evidence import Decision
+from mlk8s.assess.rollout_words import Progress
+from mlk8s.clients.clock import Clock
+from mlk8s.clients.cluster import Cluster
+from mlk8s.clients.platform import Platform
+from mlk8s.clients.prometheus import Prometheus
+from mlk8s.errors import Conflict, Mlk8sError, NotFound, Unreachable
+from mlk8s.operations.canary import working
+from mlk8s.operations.canary_control import Controller, Plan, Settings
+from mlk8s.operations.canary_look import KINDS
+from mlk8s.operations.canary_work import CanaryWork
+from mlk8s.operations.preflight import require_permissions
+from mlk8s.operations.rollout_state import Rollout, Wish
+from mlk8s.operations.rollout_tell import Teller, Told
+from mlk8s.spec.analysis import Analysis
+from mlk8s.spec.canary import Canary
+
+__all__ = ["BLIND", "CanaryResult", "Lines", "Told", "View", "resume", "run"]
+
+Say = Callable[[str], None]
+BLIND = 300.0
+"""Seconds for which the evidence, or every pod of the canary, may be away before it is rolled back."""
+OUTAGE = 1_800.0
+"""Seconds for which an API server that does not answer is waited for."""
+_PAUSE = 2.0
+
+
+@dataclass(frozen=True)
+class CanaryResult:
+    """How a rollout ended.
+
+    Attributes:
+        service, model: what was tried.
+        outcome: 'promoted', 'rolled back', or 'inconclusive': time was up, and `decision.action` says what
+            was done; 'failed' where the canary was removed by somebody else.
+        why: sentences with their numbers.
+        decision: the last decision; None where it ended before the first block.
+        directory: of evidence.jsonl, which `Record.read` and `mlk8s canary replay` take.
+        seconds: that this process worked on it.
+        api_calls: requests to the API server in that time, those to Prometheus included.
+        api_rate: requests a second from block to block: without start and end; None before the second block.
+    """
+
+    service: str
+    model: str
+    outcome: str
+    why: tuple[str, ...]
+    decision: Decision | None
+    directory: Path
+    seconds: float
+    api_calls: int
+    api_rate: float | None
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the new version has all requests."""
+        return self.outcome == "promoted"
+
+    def __str__(self) -> str:
+        lines = [f"{self.service}: {self.model} {self.outcome}", *(f"  {one}" for one in self.why)]
+        return "\n".join([*lines, f"  evidence: {self.directory}"])
+
+
+class View(Protocol):
+    """What shows a rollout while it goes on."""
+
+    def show(self, progress: Progress) -> None:
+        """Show a block."""
+        ...
+
+    def wish(self) -> Wish | None:
+        """Return what the user asked for since the last call."""
+        ...
+
+    def end(self, result: CanaryResult | None) -> None:
+        """Leave what stays; None where it was broken off."""
+        ...
+
+
+class Lines:
+    """One plain line a block."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+
+    def show(self, progress: Progress) -> None:
+        self._say(str(progress))
+
+    def wish(self) -> Wish | None:
+        return None
+
+    def end(self, result: CanaryResult | None) -> None:
+        """Leave nothing: the lines stay."""
+
+
+def run(
+    cluster: Cluster,
+    platform: Platform,
+    name: str,
+    namespace: str,
+    canary: Canary,
+    analysis: Analysis,
+    *,
+    told: Told | None = None,
+    blind: float = BLIND,
+    timeout: float = 180.0,
+    say: Say = print,
+    view: View | None = None,
+) -> CanaryResult:
+    """Start a canary and bring it to its end by evidence; a run that was cut off goes on with the same call.
+
+    A rollout of another version that nobody works on is taken back first.
+
+    Args:
+        canary: the new version; its weight is the analysis's.
+        told: run directory, webhook, metrics.
+        blind: seconds for which Prometheus, or every pod of the canary, may be away before it is rolled back.
+        timeout: seconds until pods must be ready.
+
+    Returns:
+        How it ended; an outcome is no error.
+
+    Raises:
+        NotFound: no such service, or the platform names no Prometheus.
+        Conflict: another process works on it; named.
+        RolledBack: the canary never became ready; its weight was 0 all the time.
+        Rejected: a quota, or the lack of a GPU, keeps its pods from starting; nothing was made.
+        ClusterError: it could not be rolled back; the message has the command to do it by hand.
+        Unreachable: the API server did not answer for half an hour; `resume` goes on.
+    """
+    plan = Plan(canary, analysis)
+    return _drive(cluster, platform, name, namespace, plan, told, blind, timeout, say, view)
+
+
+def resume(
+    cluster: Cluster,
+    platform: Platform,
+    name: str,
+    namespace: str,
+    *,
+    told: Told | None = None,
+    blind: float = BLIND,
+    timeout: float = 180.0,
+    say: Say = print,
+    view: View | None = None,
+) -> CanaryResult:
+    """Go on with a rollout whose process is gone, from wherever it was.
+
+    Raises:
+        UsageError: there is none.
+        As `run`.
+    """
+    return _drive(cluster, platform, name, namespace, None, told, blind, timeout, say, view)
+
+
+def _drive(
+    cluster: Cluster,
+    platform: Platform,
+    name: str,
+    namespace: str,
+    plan: Plan | None,
+    told: Told | None,
+    blind: float,
+    timeout: float,
+    say: Say,
+    view: View | None,
+) -> CanaryResult:
+    require_permissions(cluster, namespace, ("Lease", "Ingress", *KINDS), ("Pod", "ReplicaSet"))
+    prometheus = _prometheus(cluster, platform, probe=plan is not None)
+    clock, sent = Clock(), cluster.transport.sent
+    began = clock.now()
+    shown = view or Lines(say)
+    result = None
+    try:
+        with Teller(told or Told(), cluster, name, namespace, clock, say) as teller:
+            settings = Settings(prometheus, teller, clock, shown, blind, timeout)
+            rollout, decision, rate = _through_outages(
+                cluster, platform, name, namespace, plan, settings, say
+            )
+        result = CanaryResult(
+            name, rollout.model, str(rollout.outcome), rollout.why, decision, teller.directory,
+            round(clock.now() - began, 1), cluster.transport.sent - sent,
+            None if rate is None else round(rate, 2),
+        )  # fmt: skip
+    finally:
+        shown.end(result)
+    return result
+
+
+def _through_outages(
+    cluster: Cluster,
+    platform: Platform,
+    name: str,
+    namespace: str,
+    plan: Plan | None,
+    settings: Settings,
+    say: Say,
+) -> tuple[Rollout, Decision | None, float | None]:
+    """Work on a rollout to its end; where the API server is away, go on when it is back."""
+    began, away = False, None
+    while True:
+        work: CanaryWork | None = None
+        try:
+            with working(cluster, platform, name, namespace, "canary run", say) as work:
+                controller = Controller(work, settings)
+                controller.open(plan)
+                plan, began = None, True  # what is in the cluster from now on is gone on with
+                if away is not None:
+                    say(f"{name}: the API server answers again; going on")
+                    away = None
+                return controller.go()
+        except Mlk8sError as error:
+            if work is not None and work.record is not None:
+                plan, began = None, True
+            if not began or not _outage(error, work):
+                raise
+            if away is None:
+                away = time.monotonic()
+                say(f"{name}: the API server does not answer; the weight stays as it is until it does")
+            if time.monotonic() - away > OUTAGE:
+                raise Unreachable(
+                    f"the API server did not answer for {OUTAGE / 60:g} min: {error.what}",
+                    where=error.where,
+                    next_step=f"`mlk8s canary resume {name}` goes on; the weight is what it was",
+                ) from error
+            time.sleep(_PAUSE)
+
+
+def _outage(error: Mlk8sError, work: CanaryWork | None) -> bool:
+    """Whether the API server was away, rather than that it said no."""
+    if isinstance(error, Conflict):
+        return work is not None and work.lease.cut_off
+    return isinstance(error, Unreachable)
+
+
+def _prometheus(cluster: Cluster, platform: Platform, *, probe: bool) -> Prometheus:
+    if platform.prometheus is None:
+        raise NotFound(
+            "the platform names no Prometheus, so nothing could be judged",
+            where="ConfigMap mlk8s-system/mlk8s-platform, key prometheus",
+            expected="NAMESPACE/SERVICE:PORT",
+            next_step="`mlk8s doctor` shows what the cluster offers",
+        )
+    found = Prometheus(cluster, platform.prometheus)
+    if probe:  # what nobody could judge is not begun
+        found.query("vector(1)")
+    return found

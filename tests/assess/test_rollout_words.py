@@ -1,0 +1,61 @@
+"""What a rollout says of itself: a line a block, the lines of its status, its metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlk8s
+from mlk8s.assess.evidence import Block, Counts, Judge
+from mlk8s.assess.rollout_metrics import page
+from mlk8s.assess.rollout_words import Progress, status_lines
+
+ANALYSIS = mlk8s.Analysis(slo=mlk8s.Slo(errors=0.05), block=10, min_weight=20)
+
+
+def judged(*blocks: Block) -> Any:
+    judge = Judge(ANALYSIS)
+    state = judge.start(0.0)
+    for block in blocks:
+        state = judge.step(state, block)
+    return judge.decide(state)
+
+
+GOOD = Block(0.0, 10.0, 20, Counts(40, 0), Counts(160, 0))
+
+
+def test_line_of_a_block_has_weight_requests_interval_and_what_is_to_go() -> None:
+    line = str(Progress("iris", "s3://m/2", 20, GOOD, judged(GOOD)))
+    assert line.startswith("iris: 10 s · weight 20 % · 40 requests, 40 in all · errors 0 % to ")
+    assert "(at most 5 %)" in line
+    assert "waiting, about " in line and line.endswith("requests to go")
+
+
+def test_line_says_what_was_not_seen_and_why_nothing_changes() -> None:
+    gap = Block(0.0, 10.0, 20, missing=True)
+    line = str(Progress("iris", "s3://m/2", 20, gap, judged(gap), held="somebody asked", blind="503"))
+    assert "nothing seen (503)" in line
+    assert "the canary has had no requests" in line
+    assert line.endswith("held: somebody asked")
+
+
+def test_status_says_that_nobody_works_on_it() -> None:
+    rollout = {
+        "stage": "analysing", "model": "s3://m/2", "updated": "2026-01-01T00:00:00Z", "outcome": None,
+        "why": (), "held": None, "decision": judged(GOOD).to_dict(),
+    }  # fmt: skip
+    lines = status_lines(rollout, None)
+    assert "nobody works on it since 2026-01-01T00:00:00Z; `resume` goes on" in lines[0]
+    assert any("0 of 40" in line for line in lines)
+    assert "by me" in status_lines(rollout, "me")[0]
+    old = {**rollout, "decision": {"another": "version"}, "stage": "ended", "outcome": "promoted"}
+    assert status_lines(old, None) == ["  rollout:  s3://m/2 ended: promoted at 2026-01-01T00:00:00Z"]
+
+
+def test_metrics_page_has_the_verdict_and_the_evidence_beside_its_line() -> None:
+    text = page("iris", "ml", 20, GOOD, judged(GOOD))
+    own = 'namespace="ml",service="iris"'
+    assert f"mlk8s_canary_weight_percent{{{own}}} 20" in text
+    assert f'mlk8s_canary_verdict{{{own},verdict="waiting"}} 1' in text
+    assert f'mlk8s_canary_requests_total{{{own},version="canary"}} 40' in text
+    assert f'mlk8s_canary_evidence_line_log10{{{own},metric="errors",claim="within the SLO"}} 2' in text
+    assert page("iris", "ml", 0, None, None).count("\n") == 3

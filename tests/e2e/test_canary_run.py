@@ -1,0 +1,351 @@
+"""Canaries decided by evidence on the real cluster: verdicts, outages, kills; nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from onnx_models import ROW, broken, scaling, slow
+
+import mlk8s
+from mlk8s.assess.evidence import Record
+from mlk8s.clients.cluster import Cluster
+from mlk8s.errors import ClusterError, Conflict, Rejected, UsageError
+from mlk8s.operations import rollout_state
+from mlk8s.operations.canary_run import CanaryResult, Told
+from mlk8s.operations.connection import Kubernetes
+from mlk8s.operations.service import Service
+from mlk8s.render.canary import WEIGHT
+from mlk8s.storage.models import upload_model
+
+NAME = "judged"
+SERVICE = "prometheus-of-a-test"
+WAY = f"mlk8s-system/{SERVICE}:9090"
+QUICK: dict[str, Any] = {
+    "alpha": 0.1, "beta": 0.1, "errors": "independent", "margin": None, "block": "4s", "bake": "4s",
+    "deadline": "90s", "min_weight": 30, "max_weight": 50,
+}  # fmt: skip
+ERRORS = mlk8s.Analysis(slo=mlk8s.Slo(errors=0.2), **QUICK)
+LATENCY = mlk8s.Analysis(slo=mlk8s.Slo(p50="25ms"), **QUICK)
+PATIENT = ERRORS.replace(bake="60s", deadline="5m")
+"""Goes on for long enough to be disturbed."""
+
+
+@pytest.fixture(scope="module")
+def k8s(local_cluster: Any, namespace: str) -> Kubernetes:
+    return mlk8s.connect(kubeconfig=local_cluster.kubeconfig, namespace=namespace)
+
+
+@pytest.fixture(scope="module")
+def system(local_cluster: Any) -> Iterator[Cluster]:
+    """A way of the test's own to Prometheus: taking it away harms nobody else."""
+    cluster = Cluster.connect(kubeconfig=local_cluster.kubeconfig, namespace="mlk8s-system")
+    prometheus(cluster, "prometheus")
+    yield cluster
+    cluster.delete("Service", SERVICE)
+
+
+@pytest.fixture(scope="module")
+def models(k8s: Kubernetes) -> dict[str, str]:
+    """URLs by version: 1 doubles, 2 triples, 3 fails on every request, 4 takes long."""
+    built = {"1": scaling(2.0), "2": scaling(3.0), "3": broken(), "4": slow(1_500)}
+    bucket, config = f"s3://models/{k8s.namespace}", k8s.storage()
+    return {key: upload_model(model, f"{bucket}/{key}", config=config).url for key, model in built.items()}
+
+
+@pytest.fixture(scope="module")
+def service(k8s: Kubernetes, models: dict[str, str]) -> Iterator[Service]:
+    deployed = k8s.deploy(mlk8s.ModelService(name=NAME, model=models["1"], replicas=1))
+    yield deployed
+    deployed.delete()
+    assert rollout_state.read(k8s.cluster, NAME, k8s.namespace) is None
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(service: Service) -> Iterator[None]:
+    yield
+    if service.running_canary().status().phase != "none":  # a test failed: the next one begins afresh
+        service.running_canary().rollback()
+
+
+def test_failing_version_is_rolled_back_and_everybody_is_told(
+    k8s: Kubernetes, service: Service, models: dict[str, str], tmp_path: Path
+) -> None:
+    with hook() as (url, verdicts), service.background([ROW], rps=25) as background:
+        result = judge(service, ERRORS, models["3"], Told(directory=tmp_path, webhook=url))
+        rolled_back = time.time()
+        wait_for(lambda: background.records[-1].time > rolled_back + 1)
+    assert (result.outcome, result.promoted) == ("rolled back", False)
+    assert result.decision is not None
+    assert result.decision.verdict == "rollback"
+    assert result.decision.metric("errors").bad > 0
+    assert "worse than the SLO" in result.why[0]
+    assert result.api_rate is not None
+    assert result.api_rate <= 2
+    # what failed is what the bad version answered, and nothing else
+    assert background.failures(exclude_version="3") == (), background.summary()
+    assert not [item for item in background.records if item.time > rolled_back and item.version != "1"]
+    with (tmp_path / "evidence.jsonl").open() as file:
+        record = Record.read(file)
+    assert record.differences() == []
+    assert record.replay()[-1].verdict == "rollback"
+    assert [item["verdict"] for item in verdicts] == ["rollback"]
+    assert verdicts[0]["decision"]["queries"]["requests"].startswith("{__name__")
+    deployment = k8s.cluster.get("Deployment", NAME)
+    reasons = [item["reason"] for item in k8s.cluster.events(of=deployment)]
+    assert {"CanaryStarted", "CanaryRolledBack"} <= set(reasons)
+    status = service.running_canary().status()
+    assert status.phase == "none"
+    assert "rolled back" in str(status)
+
+
+def test_slow_version_is_rolled_back(service: Service, models: dict[str, str], tmp_path: Path) -> None:
+    with service.background([ROW] * 64, rps=10) as background:
+        result = judge(service, LATENCY, models["4"], Told(directory=tmp_path))
+    assert result.outcome == "rolled back", result
+    assert "above 25 ms" in result.why[0]
+    assert background.failures() == ()
+
+
+def test_without_traffic_it_waits_and_neither_passes_nor_fails(
+    service: Service, models: dict[str, str], tmp_path: Path
+) -> None:
+    short = ERRORS.replace(deadline="9s", block="4s", at_deadline="hold")
+    result = judge(service, short, models["2"], Told(directory=tmp_path))
+    assert result.outcome == "inconclusive"
+    with (tmp_path / "evidence.jsonl").open() as file:
+        verdicts = [decision.verdict for _, decision in Record.read(file).entries]
+    assert set(verdicts[:-1]) == {"waiting"}
+    status = service.running_canary().status()
+    assert (status.phase, status.weight) == ("running", 30), "`hold` keeps what was"
+    service.running_canary().rollback()
+
+
+def test_outage_second_controller_edit_by_hand_and_kill_in_one_rollout(
+    local_cluster: Any, k8s: Kubernetes, service: Service, system: Cluster, models: dict[str, str],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    with service.background([ROW], rps=25) as background:
+        with controller(local_cluster, k8s, models["2"], tmp_path) as first:
+            first.until(" requests, ")
+            with pytest.raises(Conflict, match=rf"is refused: .*:{first.pid}:"):
+                judge(service, PATIENT, models["2"], Told(directory=tmp_path / "second"))
+            prometheus(system, "nothing")
+            first.until("Prometheus does not answer")
+            weight = service.running_canary().status().weight
+            first.until("nothing seen")
+            assert service.running_canary().status().weight == weight, "it is held"
+            prometheus(system, "prometheus")
+            first.until("Prometheus answers again")
+            body = {"metadata": {"annotations": {WEIGHT: "33"}}}
+            k8s.cluster.patch("Ingress", f"{NAME}-canary", body, manager="kubectl-annotate")
+            first.until("set from")
+            first.until("requests, ")
+            status = service.running_canary().status()
+            assert status.weight == 33, "what was set by hand is left"
+            assert status.rollout is not None
+            assert "to 33 by kubectl-annotate" in status.rollout["held"]
+        status = service.running_canary().status()
+        assert (status.phase, status.weight, status.operator) == ("running", 33, None)
+        assert "nobody works on it" in str(status)
+        # the one that goes on still holds; another process releases it, and it is promoted
+        with resumed(local_cluster, k8s, tmp_path) as second:
+            second.until("blocks are known")
+            second.until("requests, ")
+            assert service.running_canary().resume() is None
+            second.until("has all requests; the canary is gone", 90)
+            assert second.wait() == 0
+    assert background.failures() == (), background.summary()
+    assert service.status().model == models["2"]
+    assert service.running_canary().status().phase == "none"
+
+
+def test_rollback_that_is_refused_is_loud_and_done_by_the_next(
+    k8s: Kubernetes, service: Service, models: dict[str, str], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    with service.background([ROW], rps=25):
+        with refused_deletes(k8s), pytest.raises(ClusterError, match="could not be rolled back") as told:
+            judge(service, ERRORS, models["3"], Told(directory=tmp_path), say=said.append)
+        assert f"kubectl annotate ingress -n {k8s.namespace} {NAME}-canary" in str(told.value)
+        assert sum("ROLLBACK FAILED" in line for line in said) == 5
+        status = service.running_canary().status()
+        assert (status.phase, status.weight) == ("rolling-back", 0), "the requests were taken away first"
+        result = service.running_canary().resume(told=Told(directory=tmp_path / "again"))
+    assert result is not None
+    assert result.outcome == "rolled back"
+    assert service.running_canary().status().phase == "none"
+
+
+def test_no_room_and_no_rollout_are_told_before_anything_is_made(
+    k8s: Kubernetes, service: Service, models: dict[str, str], tmp_path: Path
+) -> None:
+    quota = {
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few", "namespace": k8s.namespace},
+        "spec": {"hard": {"pods": "1"}},
+    }  # fmt: skip
+    k8s.cluster.apply(quota)
+    try:
+        wait_for(lambda: (k8s.cluster.get("ResourceQuota", "few").get("status") or {}).get("used"))
+        with pytest.raises(Rejected, match="needs 1 of pods, and ResourceQuota few has 0 of 1 left"):
+            judge(service, ERRORS, models["3"], Told(directory=tmp_path))
+    finally:
+        k8s.cluster.delete("ResourceQuota", "few")
+    assert service.running_canary().status().phase == "none"
+    with pytest.raises(UsageError, match="has no analysed rollout"):
+        service.running_canary().resume()
+
+
+def judge(
+    service: Service, analysis: mlk8s.Analysis, model: str, told: Told, say: Any = print
+) -> CanaryResult:
+    return service.running_canary().run(analysis, model=model, told=told, blind=60, say=say)
+
+
+class controller:
+    """A rollout in a process of its own, killed with SIGKILL at the end of the block."""
+
+    code = (
+        "import sys, json, mlk8s; from dataclasses import replace; "
+        "from mlk8s.operations.canary_run import Told; "
+        "k8s = mlk8s.connect(kubeconfig=sys.argv[1], namespace=sys.argv[2]); "
+        "canary = k8s.service(sys.argv[3]).running_canary(); say = lambda line: print(line, flush=True); "
+        "canary.service.platform = replace(k8s.platform, prometheus=sys.argv[7]); "
+        "options = dict(told=Told(directory=sys.argv[4]), say=say, blind=60); "
+    )
+    verb = "canary.run(mlk8s.Analysis(**json.loads(sys.argv[6])), model=sys.argv[5], **options)"
+
+    def __init__(self, local: Any, k8s: Kubernetes, model: str, directory: Path) -> None:
+        analysis = json.dumps(PATIENT.model_dump(mode="json", exclude_unset=True))
+        arguments = [str(local.kubeconfig), k8s.namespace, NAME, str(directory), model, analysis, WAY]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self.code + self.verb, *arguments], stdout=subprocess.PIPE, text=True
+        )
+        self.pid = self._process.pid
+        self.lines: list[str] = []
+        self._seen = 0
+        self._reader = threading.Thread(target=self._read)
+
+    def __enter__(self) -> controller:
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+        self._process.wait()
+        self._reader.join()
+        print("\n".join(self.lines))
+
+    def until(self, text: str, seconds: float = 60.0) -> None:
+        """Wait for a line with the text, after the one that was waited for before."""
+
+        def found() -> bool:
+            for number in range(self._seen, len(self.lines)):
+                if text in self.lines[number]:
+                    self._seen = number + 1
+                    return True
+            return False
+
+        wait_for(found, seconds, lambda: f"{text!r} in:\n" + "\n".join(self.lines))
+
+    def wait(self) -> int:
+        return self._process.wait(30)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip("\n"))
+        self._process.stdout.close()
+
+
+class resumed(controller):
+    """Another process that goes on."""
+
+    verb = "canary.resume(**options)"
+
+    def __init__(self, local: Any, k8s: Kubernetes, directory: Path) -> None:
+        super().__init__(local, k8s, "-", directory)
+
+
+class hook:
+    """A local HTTP server that keeps the documents it is sent."""
+
+    def __enter__(self) -> tuple[str, list[Any]]:
+        found: list[Any] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                found.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,))
+        self._thread.start()
+        return f"http://127.0.0.1:{self._server.server_port}/verdict", found
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class refused_deletes:
+    """A policy under which the canary's Ingress cannot be deleted, while the block runs."""
+
+    def __init__(self, k8s: Kubernetes) -> None:
+        self._cluster, self._name = k8s.cluster, f"keep-{k8s.namespace}"
+        self._namespace = k8s.namespace
+
+    def __enter__(self) -> None:
+        rule = {"apiGroups": ["networking.k8s.io"], "apiVersions": ["v1"], "operations": ["DELETE"],
+                "resources": ["ingresses"]}  # fmt: skip
+        group = "admissionregistration.k8s.io/v1"
+        place = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self._namespace}}}
+        self._cluster.apply({
+            "apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": self._name},
+            "spec": {
+                "failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rule]},
+                "validations": [{"expression": "false", "message": "kept by a test"}],
+            },
+        })  # fmt: skip
+        self._cluster.apply({
+            "apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": self._name},
+            "spec": {
+                "policyName": self._name, "validationActions": ["Deny"], "matchResources": place,
+            },
+        })  # fmt: skip
+
+    def __exit__(self, *_: object) -> None:
+        self._cluster.delete("ValidatingAdmissionPolicyBinding", self._name)
+        self._cluster.delete("ValidatingAdmissionPolicy", self._name)
+        time.sleep(2)  # until the API server has heard of it
+
+
+def prometheus(cluster: Cluster, name: str) -> None:
+    """Let the test's own Service lead to the cluster's Prometheus, or to nothing."""
+    cluster.apply({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": SERVICE, "namespace": cluster.namespace},
+        "spec": {"selector": {"app.kubernetes.io/name": name}, "ports": [{"port": 9090}]},
+    })  # fmt: skip
+
+
+def wait_for(true: Any, seconds: float = 20.0, told: Any = lambda: "") -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not within {seconds:g} s {told()}"
+        time.sleep(0.1)

@@ -1,0 +1,56 @@
+"""From Prometheus' samples to what the judge reads: pods without requests, predictions only."""
+
+from __future__ import annotations
+
+from mlk8s.assess.evidence import read_block
+from mlk8s.clients.prometheus import Samples
+from mlk8s.operations.canary_counts import Counts, selector, series, started
+from mlk8s.series import REQUESTS
+
+POD, STABLE = "iris-canary-5f6d7c8b9-abcde", "iris-7c8b9d5f6-xyz12"
+
+
+def sample(name: str, pod: str, *points: tuple[float, float], **labels: str) -> Samples:
+    return Samples({"__name__": name, "pod": pod, **labels}, list(points))
+
+
+def test_selector_asks_for_predictions_of_both_versions_in_one_query() -> None:
+    text = selector("iris", "ml", {"p99": 0.1, "p50": 1.0}, 10.0)
+    assert text.endswith("[30s]")
+    assert 'namespace="ml",pod=~"iris(-canary)?-[a-z0-9]+-[a-z0-9]+"' in text
+    assert 'le=~"|0[.]1([.]0)?|1([.]0)?"' in text
+    assert 'route=~"|.*/infer"' in text
+    assert selector("iris", "ml", {}, 20.0).endswith("[60s]")
+
+
+def test_pods_belong_to_their_version_by_name() -> None:
+    counts = Counts(None, "iris", "ml", {}, 10.0)  # type: ignore[arg-type]
+    assert counts._version({"pod": POD}) == "canary"
+    assert counts._version({"pod": STABLE}) == "stable"
+    assert counts._version({"pod": "iris-green-5f6d7c8b9-abcde"}) is None
+    assert counts._version({}) is None
+
+
+def test_pod_that_was_scraped_and_answered_nothing_has_no_requests_rather_than_none_seen() -> None:
+    up = [sample("up", POD, (1.0, 1.0), (3.0, 1.0)), sample("up", STABLE, (1.0, 1.0), (3.0, 0.0))]
+    version = Counts(None, "iris", "ml", {}, 10.0)._version  # type: ignore[arg-type]
+    cursor, _ = read_block(
+        None, series(up), start=2.0, seconds=0.0, weight=0, version_of=version, edges={}, started=started(up)
+    )
+    first = sample(f"{REQUESTS}_count", POD, (5.0, 7.0), code="200", route="/infer")
+    later = [sample("up", POD, (5.0, 1.0)), first]
+    cursor, block = read_block(
+        cursor, series(later), start=2.0, seconds=4.0, weight=5, version_of=version, edges={}
+    )
+    assert not block.missing
+    assert block.canary.requests == 7, "the counter appeared after the pod was known: it began at zero"
+    _, block = read_block(cursor, [], start=6.0, seconds=4.0, weight=5, version_of=version, edges={})
+    assert block.missing, "nothing was scraped"
+
+
+def test_start_of_processes_is_read_by_pod() -> None:
+    found = [
+        sample("process_start_time_seconds", POD, (1.0, 99.5), (2.0, 99.5)),
+        sample("up", POD, (1.0, 1.0)),
+    ]
+    assert started(found) == {POD: 99.5}
