@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mlk8s.assess.cause import Cause
 from mlk8s.assess.doctor_facts import Unknown
 from mlk8s.assess.why.diagnose import SHORT, Absent, diagnose, everything
 from mlk8s.assess.why.facts import Diagnosis, Facts, Wanted
+from mlk8s.assess.why.scheduling import unscheduled
 from mlk8s.assess.why.selecting import tolerated
 from tests.assess.recorded import why
 
@@ -291,6 +293,9 @@ def test_what_keda_lets_sleep_is_well_until_keda_fails() -> None:
     found = [diagnose(kind, "x", facts) for kind in ("Deployment", "Service", "ScaledObject")]
     assert [item.state for item in found] == ["healthy"] * 3
     assert "until a trigger of ScaledObject x wakes it" in found[0].summary
+    hpa = first("keda-no-value", "HorizontalPodAutoscaler")
+    asleep = diagnose("HorizontalPodAutoscaler", hpa["metadata"]["name"], facts)
+    assert (asleep.state, asleep.id) == ("healthy", None), "that an HPA is off at 0 replicas is its way"
     for item in scaled["status"]["conditions"]:
         if item["type"] == "Ready":
             item |= {"status": "False", "reason": "TriggerError", "message": "Triggers are not working"}
@@ -299,6 +304,23 @@ def test_what_keda_lets_sleep_is_well_until_keda_fails() -> None:
     scaled["spec"]["minReplicaCount"] = 1
     _, facts = why("keda-no-value", **rest, ScaledObject=[scaled])
     assert diagnose("Deployment", "x", facts).id == "scaled-to-zero"
+
+
+def test_an_error_of_the_scheduler_is_no_reason_while_it_tries_again() -> None:
+    created = datetime(2026, 1, 1, tzinfo=UTC)
+    words = 'running PreBind plugin "VolumeBinding": Operation cannot be fulfilled on persistentvolumeclaims'
+    state = {"type": "PodScheduled", "status": "False", "reason": "SchedulerError", "message": words}
+    pod = {
+        "metadata": {"name": "x", "namespace": "y", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"containers": []},
+        "status": {"conditions": [state]},
+    }
+    for reason, seconds, certain in (
+        ("SchedulerError", 20, False), ("SchedulerError", 90, True), ("Unschedulable", 20, True),
+    ):  # fmt: skip
+        state["reason"] = reason
+        (cause,) = unscheduled(pod, [], created + timedelta(seconds=seconds), crowded=False)
+        assert cause.certain == certain, (reason, seconds)
 
 
 def test_parts_of_vpa_that_are_gone_are_named() -> None:

@@ -13,7 +13,7 @@ from mlk8s.assess.why.metrics import GROUPS, api_cause, keda_serves, no_rule, po
 from mlk8s.assess.why.pods import of_pods
 from mlk8s.assess.why.reading import shown
 from mlk8s.assess.why.room import requested
-from mlk8s.assess.why.triggers import owner_of, triggers_cause
+from mlk8s.assess.why.triggers import owner_of, sleeping, triggers_cause
 from mlk8s.assess.why.workloads import pods_of
 
 _FIRST = 60.0  # seconds until kubelet, scrape and HPA have seen a new pod's CPU twice
@@ -49,6 +49,10 @@ def autoscaler(item: Object, facts: Facts) -> Answer:
         return _broken("hpa-no-target", f"it cannot scale {kind} {name}: {able.get('message')}", item,
                        "correct spec.scaleTargetRef: it names nothing that can be scaled", able)  # fmt: skip
     if target is not None and int(target["spec"].get("replicas", 1)) == 0:
+        if (waker := sleeping(dict(target) | {"kind": kind}, facts)) is not None:
+            return Answer(
+                f"{kind} {name} sleeps until a trigger of ScaledObject {waker['metadata']['name']} wakes it"
+            )
         words = f"{kind} {name} has 0 replicas, which turns the autoscaler off"
         return _broken("hpa-disabled", words, dict(target) | {"kind": kind},
                        f"`kubectl scale {kind.lower()} {name} --replicas=1`", active)  # fmt: skip

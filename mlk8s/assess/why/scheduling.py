@@ -17,6 +17,9 @@ UNSCHEDULABLE_GRACE = 3.0
 TERMINATING_GRACE = 20.0
 """Seconds that an unschedulable pod, or a quota, may wait for pods that are ending right now."""
 NODE_GRACE = 12.0
+ERROR_GRACE = 60.0
+"""Seconds for which the scheduler tries again after an error of its own, such as a claim that was written
+meanwhile, before that is a reason."""
 _NO_SCHEDULER = 10.0  # seconds after which some scheduler should have looked at a pod
 
 # The scheduler counts nodes by reason. Where several are named, the first of this list is the one to mend:
@@ -70,6 +73,8 @@ def unscheduled(pod: Object, events: Sequence[Object], now: datetime, crowded: b
     grace = NODE_GRACE if key in ("node-not-ready", "no-node") else UNSCHEDULABLE_GRACE
     if crowded:
         grace = max(grace, TERMINATING_GRACE)
+    if state.get("reason") == "SchedulerError":
+        grace = ERROR_GRACE
     growing = any(event.get("reason") in ("TriggeredScaleUp", "Nominated") for event in events)
     certain = not growing and since >= grace
     shown = words.partition(" preemption:")[0].strip()
