@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mlk8s.assess.rollout_words import status_lines
 from mlk8s.assess.split import Split
+from mlk8s.render.common import MANAGER
 
 Phase = Literal["starting", "running", "promoting", "rolling-back"]
 Verb = Literal["start", "weight", "promote", "rollback"]
@@ -167,3 +168,13 @@ def _notes(facts: CanaryFacts, record: CanaryRecord) -> list[str]:
     if record.phase == "promoting" and facts.stable_model == record.model:
         notes.append("the service has the canary's model already")
     return notes
+
+
+def last_writer(rule: Mapping[str, Any] | None) -> str | None:
+    """Return who wrote a traffic rule last, as the API server noted it; of one second, rather somebody else:
+    the weight that we set ourselves is known."""
+    fields = (rule or {}).get("metadata", {}).get("managedFields") or []
+    dated = [item for item in fields if item.get("time") and item.get("subresource") is None]
+    if not dated:
+        return None
+    return str(max(dated, key=lambda item: (item["time"], item["manager"] != MANAGER))["manager"])

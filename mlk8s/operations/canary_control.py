@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from mlk8s.assess.canary import last_writer
 from mlk8s.assess.evidence import Block, Cursor, Decision, Judge, slo_edges
 from mlk8s.assess.evidence.words import duration_words
 from mlk8s.assess.rollout_words import Progress
@@ -514,7 +515,7 @@ class Controller:
         ready = int((found[0].get("status") or {}).get("readyReplicas") or 0) if found else 0
         template = _digest(found[0]["spec"]["template"]) if found else None
         weight = (work.rule.weight(rule) or 0) if rule is not None else 0
-        return Seen(weight, _last_manager(rule), ready, template)
+        return Seen(weight, last_writer(rule), ready, template)
 
     def _wait(self, until: float) -> None:
         while self._clock.now() < until:
@@ -544,10 +545,3 @@ def _analysis(analysis: Analysis) -> dict[str, Any]:
 
 def _digest(template: dict[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(template, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-
-
-def _last_manager(rule: dict[str, Any] | None) -> str | None:
-    """Return who wrote a traffic rule last, as the API server noted it."""
-    fields = (rule or {}).get("metadata", {}).get("managedFields") or []
-    dated = [item for item in fields if item.get("time") and item.get("subresource") is None]
-    return max(dated, key=lambda item: item["time"])["manager"] if dated else None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from mlk8s.assess.canary import CanaryFacts, CanaryRecord, Phase, assess_canary
+from mlk8s.assess.canary import CanaryFacts, CanaryRecord, Phase, assess_canary, last_writer
 from mlk8s.assess.split import assess_split
 
 RECORD = CanaryRecord(
@@ -82,3 +83,14 @@ def test_text_has_the_split() -> None:
     text = str(replace(assess_canary(FACTS), split=assess_split(200, 21, 10)))
     assert "21 of 200 requests (10.5 %)" in text
     assert "X-Canary: always | never" in text
+
+
+def test_who_changed_a_rule_in_the_second_of_our_own_write_is_named() -> None:
+    def rule(*writes: tuple[str, str]) -> dict[str, Any]:
+        return {"metadata": {"managedFields": [{"manager": who, "time": when} for who, when in writes]}}
+
+    one, two = "2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z"
+    assert last_writer(rule(("mlk8s", one), ("kubectl-annotate", one))) == "kubectl-annotate"
+    assert last_writer(rule(("kubectl-annotate", one), ("mlk8s", one))) == "kubectl-annotate"
+    assert last_writer(rule(("kubectl-annotate", one), ("mlk8s", two))) == "mlk8s"
+    assert last_writer(None) is None
