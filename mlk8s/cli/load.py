@@ -28,7 +28,7 @@ from mlk8s.cli.load_shape import (
     Warmup,
     profile,
 )  # fmt: skip
-from mlk8s.cli.options import CaCert, Context, Form, Kubeconfig, Namespace, Output
+from mlk8s.cli.options import Body, CaCert, Context, Data, Form, Kubeconfig, Namespace, Output
 from mlk8s.cli.output import facts, say, show
 from mlk8s.cli.promise import P50, P90, P95, P99, Errors, promise
 from mlk8s.cli.target import open_namespace
@@ -43,21 +43,8 @@ _LOAD = "Load"
 
 def loadtest(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model service.")],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            "-d",
-            metavar="JSON|@FILE|-",
-            help="Inputs of one request: rows, or arrays by input name.",
-        ),
-    ] = None,
-    body: Annotated[
-        str | None,
-        typer.Option(
-            "--body", metavar="@FILE", help="One request as it is sent: the JSON of a V2 infer request."
-        ),
-    ] = None,
+    data: Data = None,
+    body: Body = None,
     steps: Steps = None,
     ramp: Ramp = None,
     spike: Spike = None,

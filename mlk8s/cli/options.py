@@ -60,6 +60,18 @@ Timeout = Annotated[
 ]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask no question.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data", "-d", metavar="JSON|@FILE|-", help="Inputs of one request: rows, or arrays by input name."
+    ),
+]
+Body = Annotated[
+    str | None,
+    typer.Option(
+        "--body", metavar="@FILE", help="One request as it is sent: the JSON of a V2 infer request."
+    ),
+]
 ClusterName = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the local cluster.")]
 
 

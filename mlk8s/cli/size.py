@@ -9,7 +9,7 @@ import typer
 
 from mlk8s.cli.interrupt import leaves
 from mlk8s.cli.load import request
-from mlk8s.cli.options import CaCert, Context, Form, Kubeconfig, Namespace, Output, seconds
+from mlk8s.cli.options import Body, CaCert, Context, Data, Form, Kubeconfig, Namespace, Output, seconds
 from mlk8s.cli.output import facts, say, show
 from mlk8s.cli.promise import P50, P90, P95, P99, Errors, promise
 from mlk8s.cli.target import open_namespace
@@ -24,19 +24,8 @@ _SEARCH, _DEMAND, _COST = "Search", "Demand", "Cost"
 
 def size(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model service.")],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data", "-d", metavar="JSON|@FILE|-",
-            help="Inputs of one request: rows, or arrays by input name.",
-        ),
-    ] = None,
-    body: Annotated[
-        str | None,
-        typer.Option(
-            "--body", metavar="@FILE", help="One request as it is sent: the JSON of a V2 infer request."
-        ),
-    ] = None,
+    data: Data = None,
+    body: Body = None,
     p50: P50 = None,
     p90: P90 = None,
     p95: P95 = None,
