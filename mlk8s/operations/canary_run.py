@@ -20,8 +20,9 @@ from mlk8s.clients.platform import Platform
 from mlk8s.clients.prometheus import Prometheus
 from mlk8s.errors import Conflict, Mlk8sError, NotFound, Unreachable
 from mlk8s.operations.canary import working
-from mlk8s.operations.canary_control import Controller, Plan, Settings
+from mlk8s.operations.canary_control import Plan, open_rollout
 from mlk8s.operations.canary_look import KINDS
+from mlk8s.operations.canary_running import Settings
 from mlk8s.operations.canary_work import CanaryWork
 from mlk8s.operations.preflight import require_permissions
 from mlk8s.operations.rollout_state import Rollout, Wish
@@ -216,8 +217,7 @@ def _through_outages(
         work: CanaryWork | None = None
         try:
             with working(cluster, platform, name, namespace, "canary run", say) as work:
-                controller = Controller(work, settings)
-                controller.open(plan)
+                controller = open_rollout(work, settings, plan)
                 plan, began = None, True  # what is in the cluster from now on is gone on with
                 if away is not None:
                     say(f"{name}: the API server answers again; going on")
