@@ -17,6 +17,7 @@ from mlk8s.cli.target import open_namespace
 from mlk8s.errors import Mlk8sError, RolledBack, UsageError
 
 if TYPE_CHECKING:
+    from mlk8s.operations.canary_handle import CanaryHandle
     from mlk8s.operations.canary_run import CanaryResult
     from mlk8s.spec.analysis import Analysis, Step
 
@@ -53,6 +54,21 @@ MetricsPort = Annotated[
 ]
 Directory = Annotated[
     Path | None, _option("--directory", "DIR", "Where evidence.jsonl goes; ./runs/... by default.", _TOLD)
+]
+_PLACE = "Where it runs"
+InCluster = Annotated[
+    bool,
+    typer.Option(
+        "--in-cluster", help="Let a Job of the cluster do it: no process has to stay here.",
+        rich_help_panel=_PLACE,
+    ),
+]  # fmt: skip
+Detach = Annotated[
+    bool,
+    typer.Option("--detach", help="With --in-cluster: do not watch it.", rich_help_panel=_PLACE),
+]
+Image = Annotated[
+    str | None, _option("--image", "REF", "Image of the Job, where it is not the platform's.", _PLACE)
 ]
 Blind = Annotated[
     str | None,
@@ -126,6 +142,9 @@ def run(
         ),
     ] = None,
     replicas: Annotated[int, typer.Option("--replicas", metavar="N", help="Pods of the canary.")] = 1,
+    in_cluster: InCluster = False,
+    detach: Detach = False,
+    image: Image = None,
     webhook: Webhook = None,
     metrics_port: MetricsPort = None,
     directory: Directory = None,
@@ -139,6 +158,7 @@ def run(
 
     Exit code 0: promoted. 3: rolled back. 1: time was up without enough evidence, or it failed.
     A run that was cut off goes on with the same command, or with `mlk8s canary resume NAME`.
+    With --in-cluster a Job does it, and this command only watches: Ctrl-C ends nothing else.
     """
     slo = promise(p50=p50, p90=p90, p95=p95, p99=p99, errors=errors)
     if slo is None:
@@ -152,12 +172,13 @@ def run(
     options = _options(webhook, metrics_port, directory, blind, timeout)
     k8s = open_namespace(context, namespace, kubeconfig)
     handle = k8s.service(name).running_canary()
+    spec: dict[str, Any] = {"model": model, "header": header, "replicas": replicas}
+    if _in_cluster(handle, analysis, spec, in_cluster, detach, image, options, output):
+        return
     with leaves(_left(name)):
         result = handle.run(
             analysis,
-            model=model,
-            header=header,
-            replicas=replicas,
+            **spec,
             view=open_view(say),
             **options,
         )
@@ -167,6 +188,9 @@ def run(
 def resume(
     name: Name,
     blind: Blind = None,
+    in_cluster: InCluster = False,
+    detach: Detach = False,
+    image: Image = None,
     webhook: Webhook = None,
     metrics_port: MetricsPort = None,
     directory: Directory = None,
@@ -178,9 +202,11 @@ def resume(
 ) -> None:
     """Go on with a rollout that is held, or whose process is gone; exit codes as `run`."""
     options = _options(webhook, metrics_port, directory, blind, timeout)
-    k8s = open_namespace(context, namespace, kubeconfig)
+    handle = open_namespace(context, namespace, kubeconfig).service(name).running_canary()
+    if _in_cluster(handle, None, {}, in_cluster, detach, image, options, output):
+        return
     with leaves(_left(name)):
-        result = k8s.service(name).running_canary().resume(view=open_view(say), **options)
+        result = handle.resume(view=open_view(say), **options)
     if result is not None:
         _finish(result, output)
 
@@ -282,6 +308,32 @@ def _options(
 
     told = Told(directory=directory, webhook=webhook, metrics_port=metrics_port)
     return {"told": told, "blind": seconds(blind, BLIND), "timeout": seconds(timeout, 180.0), "say": say}
+
+
+def _in_cluster(
+    handle: CanaryHandle, analysis: Analysis | None, spec: dict[str, Any], wanted: bool, detach: bool,
+    image: str | None, options: dict[str, Any], output: Form,
+) -> bool:  # fmt: skip
+    """Let the cluster do it, where that is wanted; return whether it is."""
+    told = options["told"]
+    if not wanted:
+        if detach or image:
+            raise UsageError(f"{'--detach' if detach else '--image'} without --in-cluster")
+        return False
+    if told.metrics_port is not None:
+        raise UsageError(
+            "--metrics-port with --in-cluster",
+            expected="one of them: Prometheus scrapes the Job's pod itself",
+        )
+    limits = {key: options[key] for key in ("blind", "timeout", "say")}
+    with leaves("nothing works on the rollout yet; the same command starts it again"):
+        handle.launch(analysis, **spec, image=image, webhook=told.webhook, **limits)
+    if not detach:
+        name = handle.service.name
+        with leaves(f"the rollout goes on in the cluster; `mlk8s canary watch {name}` shows it again"):
+            result = handle.follow(told=told, view=open_view(say), say=say)
+        _finish(result, output)
+    return True
 
 
 def _left(name: str) -> str:

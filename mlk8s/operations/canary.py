@@ -76,18 +76,7 @@ def begin(work: CanaryWork, canary: Canary, timeout: float) -> CanaryRecord:
         As `start`.
     """
     name, say = work.name, work.say
-    _refuse_other(work, canary)
-    _refuse_strategy(work)
-    work.require_route()
-    if work.rule.kind == "Ingress":
-        controller = find_controller(work.cluster, work.ingress_class)
-        require_canary(controller)
-        say(f"{name}: {controller.reason}")
-    work.require_stable_ready()
-    work.require_free_names(canary)
-    canary = work.with_digest(canary)
-    work.require_another_model(canary)
-    work.require_room(canary)
+    canary = check(work, canary)
     record = work.write(canary_state.new(canary))
     try:
         work.apply_canary(weight=0)
@@ -110,6 +99,27 @@ def begin(work: CanaryWork, canary: Canary, timeout: float) -> CanaryRecord:
     if record.weight:
         work.set_weight(record.weight)
     return work.write(record, phase="running")
+
+
+def check(work: CanaryWork, canary: Canary) -> Canary:
+    """Return a canary with its digest, after everything that can be refused before anything is made.
+
+    Raises:
+        As `start`, but RolledBack.
+    """
+    _refuse_other(work, canary)
+    _refuse_strategy(work)
+    work.require_route()
+    if work.rule.kind == "Ingress":
+        controller = find_controller(work.cluster, work.ingress_class)
+        require_canary(controller)
+        work.say(f"{work.name}: {controller.reason}")
+    work.require_stable_ready()
+    work.require_free_names(canary)
+    canary = work.with_digest(canary)
+    work.require_another_model(canary)
+    work.require_room(canary)
+    return canary
 
 
 def status(cluster: Cluster, platform: Platform, name: str, namespace: str) -> CanaryStatus:  # noqa: ARG001

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ from mlk8s.errors import Conflict, Mlk8sError, RolloutFailed, Unreachable, WaitT
 from mlk8s.operations import canary_accidents as accidents
 from mlk8s.operations import canary_ends as ends
 from mlk8s.operations import rollout_state
-from mlk8s.operations.canary import begin
+from mlk8s.operations.canary import begin, check
 from mlk8s.operations.canary_running import Running, Seen, Settings
 from mlk8s.operations.canary_work import CanaryWork
 from mlk8s.operations.rollout_state import Packed, Rollout
@@ -90,21 +92,44 @@ class Controller:
             ends.roll_back(on, on.rollout.why, str(on.rollout.outcome or "rolled back"))
         return on.rollout, on.decision, self.rate
 
+    def prepare(self) -> Rollout:
+        """Refuse what can be refused before anything is made, and hand the rollout on to another process.
+
+        Raises:
+            As `run`.
+        """
+        on = self._on
+        if on.rollout.stage == "starting":
+            with self._failing():
+                on.note(digest=check(on.work, self._canary).digest)
+        on.write()
+        return on.rollout
+
     # --- stages --------------------------------------------------------------------------------------
+
+    @property
+    def _canary(self) -> Canary:
+        rollout = self._on.rollout
+        return Canary(
+            model=rollout.model, digest=rollout.digest, header=rollout.header, replicas=rollout.replicas
+        )
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Write down that a rollout failed which could not be started."""
+        try:
+            yield
+        except Mlk8sError as error:
+            if not isinstance(error, Unreachable) and not self._on.work.lease.cut_off:
+                ends.end(self._on, "failed", (error.what,))
+            raise
 
     def _start(self) -> None:
         on = self._on
         rollout, record = on.rollout, on.work.record
-        canary = Canary(
-            model=rollout.model, digest=rollout.digest, header=rollout.header, replicas=rollout.replicas
-        )
         if record is None or record.phase == "starting":
-            try:
-                begin(on.work, canary, on.set.timeout)
-            except Mlk8sError as error:
-                if not isinstance(error, Unreachable) and not on.work.lease.cut_off:
-                    ends.end(on, "failed", (error.what,))
-                raise
+            with self._failing():
+                begin(on.work, self._canary, on.set.timeout)
         elif record.model != rollout.model:
             raise Conflict(
                 f"{on.name} has a canary of {record.model}",

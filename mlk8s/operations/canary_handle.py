@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlk8s.operations.canary_watch import Watched
     from mlk8s.operations.service import Say, Service
     from mlk8s.spec.analysis import Analysis
+    from mlk8s.spec.canary import Canary
 
 
 class CanaryHandle:
@@ -95,6 +96,72 @@ class CanaryHandle:
             UsageError: no model is given, and there is no canary.
         """
         from mlk8s.operations import canary_run
+
+        return canary_run.run(
+            *self._place(),
+            self._canary(model, header, replicas),
+            analysis,
+            told=told,
+            blind=blind,
+            timeout=timeout,
+            say=say or print,
+            view=view,
+        )
+
+    def launch(
+        self,
+        analysis: Analysis | None = None,
+        *,
+        model: str | None = None,
+        header: str | None = None,
+        replicas: int = 1,
+        image: str | None = None,
+        webhook: str | None = None,
+        blind: float = 300.0,
+        timeout: float = 180.0,
+        say: Say | None = None,
+    ) -> None:
+        """Start a Job in the cluster that does what `run` does here, and return once it works on it.
+
+        Args:
+            analysis: what the canary has to show; None goes on with a rollout that nobody works on.
+            image: the controller's; None means the platform's, or the one that a local cluster gets now.
+            webhook: address that gets each verdict.
+
+        Raises:
+            As `run`.
+            Forbidden: you may not do what the controller has to.
+            RolloutFailed, WaitTimeout: its pod does not run; nothing was made of the canary.
+        """
+        from mlk8s.operations.canary_job import launch
+
+        canary = self._canary(model, header, replicas) if analysis is not None else None
+        launch(
+            *self._place(),
+            canary,
+            analysis,
+            image=image,
+            webhook=webhook,
+            blind=blind,
+            timeout=timeout,
+            say=say or print,
+        )
+
+    def follow(
+        self, *, told: Told | None = None, say: Say | None = None, view: View | None = None
+    ) -> CanaryResult:
+        """Watch a rollout that the cluster works on until it ends, and keep its evidence here, too.
+
+        Raises:
+            ClusterError: its Job is over and the rollout is not.
+        """
+        from mlk8s.operations.canary_job import follow
+
+        cluster, _, name, namespace = self._place()
+        return follow(cluster, name, namespace, told=told, say=say or print, view=view)
+
+    def _canary(self, model: str | None, header: str | None, replicas: int) -> Canary:
+        """Return the canary that is asked for, or that runs already."""
         from mlk8s.spec.canary import Canary
 
         if model is None:
@@ -105,17 +172,7 @@ class CanaryHandle:
                     expected="model=..., the new version's address",
                 )
             model, header, replicas = found.model, found.header, max(1, found.pods)
-        spec = Canary(model=model, header=header, replicas=replicas)
-        return canary_run.run(
-            *self._place(),
-            spec,
-            analysis,
-            told=told,
-            blind=blind,
-            timeout=timeout,
-            say=say or print,
-            view=view,
-        )
+        return Canary(model=model, header=header, replicas=replicas)
 
     def resume(
         self, *, told: Told | None = None, blind: float = 300.0, timeout: float = 180.0,

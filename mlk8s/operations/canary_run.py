@@ -143,8 +143,11 @@ def run(
         ClusterError: it could not be rolled back; the message has the command to do it by hand.
         Unreachable: the API server did not answer for half an hour; `resume` goes on.
     """
+    _require_rights(cluster, namespace)
     plan = Plan(canary, analysis)
-    return _drive(cluster, platform, name, namespace, plan, told, blind, timeout, say, view)
+    prometheus = prometheus_of(cluster, platform)
+    prometheus.query("vector(1)")  # what nobody could judge is not begun
+    return _drive(cluster, platform, name, namespace, plan, prometheus, told, blind, timeout, say, view)
 
 
 def resume(
@@ -156,16 +159,23 @@ def resume(
     told: Told | None = None,
     blind: float = BLIND,
     timeout: float = 180.0,
+    in_pod: bool = False,
     say: Say = print,
     view: View | None = None,
 ) -> CanaryResult:
     """Go on with a rollout whose process is gone, from wherever it was.
 
+    Args:
+        in_pod: this is the controller's pod: its rights are by name, and it reaches Prometheus itself.
+
     Raises:
         UsageError: there is none.
         As `run`.
     """
-    return _drive(cluster, platform, name, namespace, None, told, blind, timeout, say, view)
+    if not in_pod:
+        _require_rights(cluster, namespace)
+    prometheus = prometheus_of(cluster, platform, direct=in_pod)
+    return _drive(cluster, platform, name, namespace, None, prometheus, told, blind, timeout, say, view)
 
 
 def _drive(
@@ -174,14 +184,13 @@ def _drive(
     name: str,
     namespace: str,
     plan: Plan | None,
+    prometheus: Prometheus,
     told: Told | None,
     blind: float,
     timeout: float,
     say: Say,
     view: View | None,
 ) -> CanaryResult:
-    require_permissions(cluster, namespace, ("Lease", "Ingress", *KINDS), ("Pod", "ReplicaSet"))
-    prometheus = _prometheus(cluster, platform, probe=plan is not None)
     clock, sent = Clock(), cluster.transport.sent
     began = clock.now()
     shown = view or Lines(say)
@@ -247,7 +256,16 @@ def _outage(error: Mlk8sError, work: CanaryWork | None) -> bool:
     return isinstance(error, Unreachable)
 
 
-def _prometheus(cluster: Cluster, platform: Platform, *, probe: bool) -> Prometheus:
+def _require_rights(cluster: Cluster, namespace: str) -> None:
+    require_permissions(cluster, namespace, ("Lease", "Ingress", *KINDS), ("Pod", "ReplicaSet"))
+
+
+def prometheus_of(cluster: Cluster, platform: Platform, *, direct: bool = False) -> Prometheus:
+    """Return the Prometheus that a rollout is judged by.
+
+    Raises:
+        NotFound: the platform names none.
+    """
     if platform.prometheus is None:
         raise NotFound(
             "the platform names no Prometheus, so nothing could be judged",
@@ -255,7 +273,4 @@ def _prometheus(cluster: Cluster, platform: Platform, *, probe: bool) -> Prometh
             expected="NAMESPACE/SERVICE:PORT",
             next_step="`mlk8s doctor` shows what the cluster offers",
         )
-    found = Prometheus(cluster, platform.prometheus)
-    if probe:  # what nobody could judge is not begun
-        found.query("vector(1)")
-    return found
+    return Prometheus(cluster, platform.prometheus, direct=direct)

@@ -307,6 +307,8 @@ class CanaryWork:
         if had and self.record is not None:
             if observe and ready_pods(self.cluster, self.name, self.namespace):
                 self.observer.learn(check=self.lease.check, timeout=3.0)
+            if self.stable.model == self.record.model:
+                self.observer.forget()  # promoted: both answer alike, so who answers tells nothing
             self.set_weight(0, force=True)
             if self.observer.gone(had, check=self.lease.check) is False:
                 self.say(f"{self.name}: the canary was still reached {FOLLOWS:g} s after weight 0; going on")

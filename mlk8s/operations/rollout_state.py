@@ -15,9 +15,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlk8s.clients.cluster import Cluster
-from mlk8s.errors import Conflict, UsageError
+from mlk8s.errors import Conflict, Forbidden, UsageError
+from mlk8s.operations.canary_look import lease_name
 from mlk8s.operations.record import now
 from mlk8s.render.common import COMPONENT, MANAGED_BY, MANAGER, NAME
+from mlk8s.render.rollout_job import ROLLOUT
 
 if TYPE_CHECKING:
     from mlk8s.operations.canary_work import CanaryWork
@@ -174,6 +176,17 @@ def close(work: CanaryWork, outcome: str) -> None:
     by = work.lease.identity
     rollout = replace(found, stage="ended", weight=0, outcome=outcome, by=by, why=(f"{outcome} by {by}",))
     write(work.cluster, work.name, work.namespace, rollout)
+
+
+def remove_controller(cluster: Cluster, name: str, namespace: str) -> bool:
+    """Remove a rollout's Job, and with it all that it owns; return whether there was one."""
+    try:
+        found = cluster.find("Job", lease_name(name), namespace)
+    except Forbidden:
+        return False  # who may not read it has made none
+    if found is None or (found["metadata"].get("labels") or {}).get(ROLLOUT) != name:
+        return False
+    return cluster.delete("Job", lease_name(name), namespace, propagation="Foreground")
 
 
 def _request(found: Mapping[str, Any], rollout: Rollout) -> Request | None:
