@@ -51,8 +51,9 @@ def main() -> int:
     """Bring the rollout to its end; return 0 whatever the outcome, 1 where somebody has to look."""
     settings = PodSettings.parse(os.environ[SETTINGS])
     signal.signal(signal.SIGTERM, _stop)  # so that the Lease is given back, and the next pod need not wait
+    webhook = Path(WEBHOOK).read_text() if Path(WEBHOOK).exists() else None
     told = Told(
-        directory=_DIRECTORY, webhook=os.environ.get(WEBHOOK), metrics_port=METRICS_PORT,
+        directory=_DIRECTORY, webhook=webhook, metrics_port=METRICS_PORT,
         metrics_host="0.0.0.0",
     )  # fmt: skip
     try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any
 
-from mlk8s.render.common import COMPONENT, INSTANCE, MANAGED_BY, MANAGER, Manifest, manifest
+from mlk8s.render.common import COMPONENT, INSTANCE, MANAGED_BY, MANAGER, NAME, Manifest, manifest
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.network import network_policy
 from mlk8s.render.pod import (
@@ -25,7 +24,8 @@ ROLLOUT = "mlk8s.dev/rollout-of"
 """Label with the service whose canary is worked on."""
 SETTINGS = "MLK8S_ROLLOUT"
 """Environment variable with what the controller is to do, JSON."""
-WEBHOOK = "MLK8S_WEBHOOK"
+WEBHOOK = "/var/run/secrets/mlk8s/rollout/webhook"
+"""File with the webhook's address, where there is one."""
 METRICS_PORT = 9400
 KEPT = 3_600
 """Seconds after its end for which the Job, and its log, are kept."""
@@ -77,7 +77,13 @@ class RolloutJob:
     @property
     def labels(self) -> dict[str, str]:
         """Labels of all its objects; none of them is one that the service's own pods are found by."""
-        return {INSTANCE: self.name, COMPONENT: "canary-run", ROLLOUT: self.service, MANAGED_BY: MANAGER}
+        return {
+            NAME: self.name,
+            INSTANCE: self.name,
+            COMPONENT: "canary-run",
+            ROLLOUT: self.service,
+            MANAGED_BY: MANAGER,
+        }
 
     @property
     def selector(self) -> str:
@@ -175,19 +181,19 @@ def _rule(group: str, resources: list[str], verbs: Iterable[str], names: list[st
 
 
 def _pod(job: RolloutJob) -> Manifest:
-    variables: list[Mapping[str, Any]] = [*env({SETTINGS: job.settings})]
+    volumes, mounts = [empty_dir("tmp", "128Mi")], [tmp_mount()]
     if job.webhook is not None:
-        key = {"secretKeyRef": {"name": job.name, "key": "webhook"}}
-        variables.append({"name": WEBHOOK, "valueFrom": key})
+        volumes.append({"name": "webhook", "secret": {"secretName": job.name, "defaultMode": 0o440}})
+        mounts.append({"name": "webhook", "mountPath": WEBHOOK.rpartition("/")[0], "readOnly": True})
     container = {
         "name": CONTAINER,
         "image": job.image,
         "command": ["python3", "-m", "mlk8s.operations.canary_pod"],
-        "env": variables,
+        "env": env({SETTINGS: job.settings}),
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "resources": resources(_SIZE),
         "securityContext": container_security(),
-        "volumeMounts": [tmp_mount()],
+        "volumeMounts": mounts,
     }
     notes = {
         "prometheus.io/scrape": "true",
@@ -198,6 +204,6 @@ def _pod(job: RolloutJob) -> Manifest:
         **pod_basis(job.pulled, job.name),
         "automountServiceAccountToken": True,
         "containers": [container],
-        "volumes": [empty_dir("tmp", "128Mi")],
+        "volumes": volumes,
     }
     return {"metadata": {"labels": job.labels, "annotations": notes}, "spec": spec}
