@@ -59,11 +59,12 @@ class Counts:
         first = self.cursor is None
         self.cursor, block = read_block(
             self.cursor, series(found), start=start, seconds=seconds, weight=weight,
-            version_of=self._version, edges=self._edges, started=started(found),
+            version_of=self.version_of, edges=self._edges, started=started(found),
         )  # fmt: skip
         return replace(block, missing=False) if first else block
 
-    def _version(self, labels: Mapping[str, str]) -> Version | None:
+    def version_of(self, labels: Mapping[str, str]) -> Version | None:
+        """Tell by its pod's name whose a series is."""
         pod = labels.get("pod", "")
         if self._canary.fullmatch(pod):
             return "canary"

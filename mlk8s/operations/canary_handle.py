@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mlk8s.errors import UsageError
 
 if TYPE_CHECKING:
+    from mlk8s.assess.evidence import Block
+    from mlk8s.assess.evidence.rehearse import Regression
     from mlk8s.assess.split import Split
     from mlk8s.clients.cluster import Cluster
     from mlk8s.clients.platform import Platform
     from mlk8s.operations.canary import CanaryStatus
+    from mlk8s.operations.canary_rehearse import Rehearsal
     from mlk8s.operations.canary_run import CanaryResult, Told, View
     from mlk8s.operations.canary_watch import Watched
     from mlk8s.operations.service import Say, Service
@@ -173,6 +178,47 @@ class CanaryHandle:
                 )
             model, header, replicas = found.model, found.header, max(1, found.pods)
         return Canary(model=model, header=header, replicas=replicas)
+
+    def rehearse(
+        self,
+        analysis: Analysis,
+        history: str | float | Sequence[Block] | os.PathLike[str] = "1h",
+        *,
+        rules: Sequence[Mapping[str, Any]] = (),
+        regressions: Sequence[Regression] | None = None,
+        replays: int = 100,
+    ) -> Rehearsal:
+        """Tell what a policy would have decided on recorded counts, had a version been worse by so much.
+
+        Args:
+            history: how much of what Prometheus remembers of the service ("1h", or seconds), or blocks, or
+                the path of a rollout's evidence.
+            rules: Flagger Canaries or Argo AnalysisTemplates (as dicts), to be scored beside it.
+            regressions: what is injected; by default nothing, 2 % and 5 % failures, 10 % slow answers.
+            replays: of each regression and policy.
+
+        Raises:
+            UsageError: the history is too short or has no requests, or a rule is not understood.
+        """
+        from mlk8s.assess.evidence.rehearse import REGRESSIONS
+        from mlk8s.operations.canary_rehearse import history_of, recorded, rehearse_policy
+        from mlk8s.spec.fields import parse_duration
+
+        notes: Sequence[str] = ()
+        if isinstance(history, os.PathLike):
+            blocks: Sequence[Block] = recorded(history)
+        elif isinstance(history, str | float | int):
+            blocks, notes = history_of(*self._place(), analysis, parse_duration(history))
+        else:
+            blocks = history
+        return rehearse_policy(
+            blocks,
+            analysis,
+            rules=rules,
+            regressions=regressions or REGRESSIONS,
+            replays=replays,
+            notes=notes,
+        )
 
     def resume(
         self, *, told: Told | None = None, blind: float = 300.0, timeout: float = 180.0,

@@ -88,7 +88,7 @@ def test_controller_that_is_killed_is_started_anew_and_promotes(
         canary.launch(ERRORS.replace(bake="20s"), model=models["2"])
         wait_for(lambda: (canary.status().rollout or {}).get("decision"))
         prometheus = Prometheus(k8s.cluster, str(k8s.platform.prometheus))
-        wait_for(lambda: prometheus.query(f'mlk8s_canary_weight{{namespace="{k8s.namespace}"}}'))
+        wait_for(lambda: prometheus.query(f'mlk8s_canary_weight_percent{{pod=~"{JOB}-.*"}}'))
         first = canary.status().operator
         (pod,) = k8s.cluster.list("Pod", labels=f"{ROLLOUT}={NAME}", fields="status.phase=Running")
         k8s.cluster.delete("Pod", pod["metadata"]["name"], grace_seconds=0)
