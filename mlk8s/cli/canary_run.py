@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 
 _TOLD = "Who is told"
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model service.")]
+Cookie = Annotated[
+    str | None,
+    typer.Option(
+        "--cookie", metavar="NAME", help="Cookie by which a client stays with the version that it got first."
+    ),
+]
 
 
 Webhook = Annotated[
@@ -103,6 +109,7 @@ def run(
             help="Request header; `always` leads to the canary at any weight, `never` away.",
         ),
     ] = None,
+    cookie: Cookie = None,
     replicas: Annotated[int, typer.Option("--replicas", metavar="N", help="Pods of the canary.")] = 1,
     in_cluster: InCluster = False,
     detach: Detach = False,
@@ -131,7 +138,7 @@ def run(
     options = _options(webhook, metrics_port, directory, blind, timeout)
     k8s = open_namespace(context, namespace, kubeconfig)
     handle = k8s.service(name).running_canary()
-    spec: dict[str, Any] = {"model": model, "header": header, "replicas": replicas}
+    spec: dict[str, Any] = {"model": model, "header": header, "cookie": cookie, "replicas": replicas}
     if _in_cluster(handle, analysis, spec, in_cluster, detach, image, options, output):
         return
     with leaves(_left(name)):

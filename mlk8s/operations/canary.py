@@ -96,6 +96,9 @@ def begin(work: CanaryWork, canary: Canary, timeout: float) -> CanaryRecord:
             expected=error.expected,
             next_step=error.next_step or f"its weight was 0 all the time; {work.stable.model} serves",
         ) from error
+    if canary.cookie is not None:
+        work.stick(canary.cookie)
+        say(f"{name}: a client stays with the version that answers it first, by the cookie {canary.cookie}")
     if record.weight:
         work.set_weight(record.weight)
     return work.write(record, phase="running")
@@ -114,6 +117,7 @@ def check(work: CanaryWork, canary: Canary) -> Canary:
         controller = find_controller(work.cluster, work.ingress_class)
         require_canary(controller)
         work.say(f"{work.name}: {controller.reason}")
+    work.require_sticky(canary)
     work.require_stable_ready()
     work.require_free_names(canary)
     canary = work.with_digest(canary)

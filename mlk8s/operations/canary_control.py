@@ -111,7 +111,11 @@ class Controller:
     def _canary(self) -> Canary:
         rollout = self._on.rollout
         return Canary(
-            model=rollout.model, digest=rollout.digest, header=rollout.header, replicas=rollout.replicas
+            model=rollout.model,
+            digest=rollout.digest,
+            header=rollout.header,
+            cookie=rollout.cookie,
+            replicas=rollout.replicas,
         )
 
     @contextmanager
@@ -285,7 +289,7 @@ def _new(plan: Plan) -> Rollout:
     canary = plan.canary
     return Rollout(
         run=uuid.uuid4().hex[:12], model=canary.model, digest=canary.digest, header=canary.header,
-        replicas=canary.replicas, analysis=_analysis(plan.analysis),
+        cookie=canary.cookie, replicas=canary.replicas, analysis=_analysis(plan.analysis),
     )  # fmt: skip
 
 

@@ -80,6 +80,7 @@ class CanaryHandle:
         *,
         model: str | None = None,
         header: str | None = None,
+        cookie: str | None = None,
         replicas: int = 1,
         told: Told | None = None,
         blind: float = 300.0,
@@ -93,6 +94,7 @@ class CanaryHandle:
             analysis: what it has to show.
             model: the new version; None means the canary that runs already.
             header: request header that leads to it at any weight.
+            cookie: name of a cookie by which a client stays with its version.
             replicas: its pods.
             told: run directory, webhook, metrics.
             blind: seconds for which Prometheus, or all its pods, may be away before it is rolled back.
@@ -104,7 +106,7 @@ class CanaryHandle:
 
         return canary_run.run(
             *self._place(),
-            self._canary(model, header, replicas),
+            self._canary(model, header, cookie, replicas),
             analysis,
             told=told,
             blind=blind,
@@ -119,6 +121,7 @@ class CanaryHandle:
         *,
         model: str | None = None,
         header: str | None = None,
+        cookie: str | None = None,
         replicas: int = 1,
         image: str | None = None,
         webhook: str | None = None,
@@ -140,7 +143,7 @@ class CanaryHandle:
         """
         from mlk8s.operations.canary_job import launch
 
-        canary = self._canary(model, header, replicas) if analysis is not None else None
+        canary = self._canary(model, header, cookie, replicas) if analysis is not None else None
         launch(
             *self._place(),
             canary,
@@ -165,7 +168,7 @@ class CanaryHandle:
         cluster, _, name, namespace = self._place()
         return follow(cluster, name, namespace, told=told, say=say or print, view=view)
 
-    def _canary(self, model: str | None, header: str | None, replicas: int) -> Canary:
+    def _canary(self, model: str | None, header: str | None, cookie: str | None, replicas: int) -> Canary:
         """Return the canary that is asked for, or that runs already."""
         from mlk8s.spec.canary import Canary
 
@@ -176,8 +179,8 @@ class CanaryHandle:
                     f"{self.service.name} has no canary",
                     expected="model=..., the new version's address",
                 )
-            model, header, replicas = found.model, found.header, max(1, found.pods)
-        return Canary(model=model, header=header, replicas=replicas)
+            model, header, cookie, replicas = found.model, found.header, found.cookie, max(1, found.pods)
+        return Canary(model=model, header=header, cookie=cookie, replicas=replicas)
 
     def rehearse(
         self,

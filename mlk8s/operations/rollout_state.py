@@ -38,7 +38,7 @@ class Rollout:
 
     Attributes:
         run: an identifier of its own.
-        model, digest, header, replicas: the canary.
+        model, digest, header, cookie, replicas: the canary.
         analysis: Analysis as JSON.
         stage: how far it got.
         weight: percent that it means the canary to have; written before it is set.
@@ -62,6 +62,7 @@ class Rollout:
     header: str | None
     replicas: int
     analysis: dict[str, Any]
+    cookie: str | None = None
     stage: Stage = "starting"
     weight: int = 0
     by: str | None = None

@@ -173,11 +173,16 @@ class Service:
         *,
         weight: int = 10,
         header: str | None = None,
+        cookie: str | None = None,
         replicas: int = 1,
         timeout: float = 120.0,
         say: Say | None = None,
     ) -> CanaryHandle:
         """Start a second version beside this one and send it `weight` percent of the requests.
+
+        Args:
+            header: request header; `always` leads to the canary, `never` away from it.
+            cookie: name of a cookie by which a client stays with its version.
 
         Raises:
             RolledBack: the canary never became ready; it was removed and its weight was 0 all the time.
@@ -188,7 +193,7 @@ class Service:
         from mlk8s.operations.canary_handle import CanaryHandle
         from mlk8s.spec.canary import Canary
 
-        spec = Canary(model=model, weight=weight, header=header, replicas=replicas)
+        spec = Canary(model=model, weight=weight, header=header, cookie=cookie, replicas=replicas)
         started = canary.start(
             self.cluster, self.platform, self.name, self.namespace, spec, timeout=timeout, say=say or print
         )
