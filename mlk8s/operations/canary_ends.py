@@ -13,7 +13,16 @@ _ATTEMPTS = 5
 
 
 def promote(on: Running, why: tuple[str, ...]) -> None:
-    """Give all requests to the canary's version; where its pods do not become ready, roll back."""
+    """Give all requests to the canary's version; where its pods do not become ready, roll back.
+
+    What has no ready pod is not promoted: it is analysed further.
+    """
+    record = on.work.record
+    if record is not None and record.phase == "running" and not on.see().ready:
+        on.say("not promoted: none of the canary's pods is ready")
+        if on.rollout.stage == "promoting":
+            on.note(stage="analysing")
+        return
     on.note(stage="promoting", why=tuple(why))
     on.write()
     on.tell_verdict("promote")
@@ -42,6 +51,19 @@ def roll_back(on: Running, why: tuple[str, ...], outcome: str = "rolled back") -
     on.say(f"roll back: {'; '.join(why)}")
     take_back(on)
     end(on, outcome, why)
+
+
+def make_way(on: Running, *, written: bool) -> None:
+    """Take back what is left of another rollout, and write down that this is done where that is `written`.
+
+    Raises:
+        ClusterError: it could not be done.
+    """
+    if written:
+        why = ("another rollout was started, and nobody worked on this one",)
+        on.note(stage="rolling-back", weight=0, why=why, outcome="rolled back", held=None)
+        on.write()
+    take_back(on)
 
 
 def take_back(on: Running) -> None:

@@ -1,4 +1,4 @@
-"""The process that works on a rollout dies after every single step of it; whoever resumes brings it to its end."""
+"""The process of a rollout dies after every single step of it; whoever resumes brings it to its end."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from rollout_process import (
     PATIENT,
     QUICK,
     SERVICE,
-    WAY,
     Place,
     controller,
     prometheus,
@@ -145,7 +144,7 @@ def test_outage_second_controller_edit_by_hand_and_kill_in_one_rollout(
             first.until("nothing seen")
             assert service.running_canary().status().weight == weight, "it is held"
             prometheus(system, "prometheus")
-            first.until("Prometheus answers again")
+            first.until("sees the canary again")
             body = {"metadata": {"annotations": {WEIGHT: "33"}}}
             k8s.cluster.patch("Ingress", f"{NAME}-canary", body, manager="kubectl-annotate")
             first.until("set from")
