@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from mlk8s.assess.evidence.words import duration_words
-from mlk8s.errors import Conflict
+from mlk8s.errors import Conflict, RolledBack
 from mlk8s.operations import canary_ends as ends
 from mlk8s.operations.canary_running import Running, Seen
 from mlk8s.operations.rollout_state import Request
+
+_HEED = 2.0
+"""Seconds from look to look for a wish while pods are waited for."""
 
 
 def answer(on: Running, request: Request | None) -> bool:
@@ -28,6 +34,31 @@ def answer(on: Running, request: Request | None) -> bool:
     else:
         release(on)
     return on.rollout.ended
+
+
+def heed(on: Running) -> Callable[[], None]:
+    """Return what looks, while pods are waited for, whether a rollback is asked for; other wishes can wait.
+
+    It raises RolledBack where one is.
+    """
+    last = time.monotonic()
+
+    def look() -> None:
+        nonlocal last
+        on.work.lease.check()
+        on.wish = on.wish or on.set.view.wish()
+        if on.wish != "rollback" and time.monotonic() - last < _HEED:
+            return
+        last = time.monotonic()
+        request = on.write()
+        by = request.by if request is not None and request.wish == "rollback" else None
+        if by is None and on.wish == "rollback":
+            by = "whoever watches it"
+        if by is not None:
+            on.say(f"{by} asks: rollback")
+            raise RolledBack(f"{by} asked for it", where=f"namespace {on.work.namespace}")
+
+    return look
 
 
 def hold(on: Running, why: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from mlk8s.assess.evidence import Block, Cursor, Decision
 from mlk8s.assess.evidence.words import duration_words
 from mlk8s.assess.rollout_words import Progress
-from mlk8s.errors import Conflict, Mlk8sError, RolloutFailed, Unreachable, WaitTimeout
+from mlk8s.errors import Conflict, Mlk8sError, RolledBack, RolloutFailed, Unreachable, WaitTimeout
 from mlk8s.operations import canary_accidents as accidents
 from mlk8s.operations import canary_ends as ends
 from mlk8s.operations import rollout_state
@@ -83,6 +83,7 @@ class Controller:
             As `run`.
         """
         on = self._on
+        on.work.heed = accidents.heed(on)
         self._follow_record()
         if on.rollout.stage == "starting":
             self._start()
@@ -267,6 +268,9 @@ class Controller:
             on.work.wait_canary(on.set.timeout)
         except (RolloutFailed, WaitTimeout) as error:
             ends.roll_back(on, (f"the canary's new pods are not ready: {error.what}",))
+            return
+        except RolledBack as error:
+            ends.roll_back(on, (error.what,))
             return
         on.note(held=None, unready_since=None, decision=None)
         self._begin_blocks(on.analysis.first_weight)

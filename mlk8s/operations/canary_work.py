@@ -37,6 +37,9 @@ from mlk8s.spec.service import ModelService
 class CanaryWork:
     """One operation on the canary of one service, under its Lease.
 
+    Attributes:
+        heed: called while the canary's pods are waited for; whatever it raises ends the wait.
+
     Raises:
         NotFound: no such service.
         Conflict: the service was not deployed by mlk8s, or its record cannot be read.
@@ -54,6 +57,7 @@ class CanaryWork:
         self.cluster, self.platform = cluster, platform
         self.name, self.namespace = name, namespace
         self.lease, self.say = lease, say
+        self.heed: Callable[[], None] = lease.check
         self.deployment = cluster.get("Deployment", name, namespace)
         self.record = canary_state.read(self.deployment)
         spec = stored_spec(self.deployment)
@@ -275,7 +279,7 @@ class CanaryWork:
         """
         wait_rollout(
             self.cluster, Identity(self.name, "canary").instance, self.namespace,
-            timeout=timeout, say=self.say, check=self.lease.check,
+            timeout=timeout, say=self.say, check=self.heed,
         )  # fmt: skip
 
     def set_weight(self, weight: int, *, force: bool = False) -> None:

@@ -171,7 +171,8 @@ def _callers() -> str:
         if "/mlk8s/operations/" in frame.f_code.co_filename:
             names.append(frame.f_code.co_name)
         frame = frame.f_back  # type: ignore[assignment]
-    return ".".join(reversed([name for name in names if not name.startswith("<")]))
+    words = ".".join(name for name in reversed(names) if not name.startswith("<"))
+    return words.rpartition("_through_outages.")[2]  # the same for `run` and `resume`
 
 
 def _main() -> None:

@@ -253,6 +253,23 @@ def test_wishes_before_the_first_weight_are_answered(
     assert ended(k8s) == "rolled back"
 
 
+def test_rollback_that_is_asked_for_while_the_pods_start(
+    k8s: Kubernetes, service: Service, models: dict[str, str], place: Place
+) -> None:
+    with (
+        service.background([ROW], rps=25) as background,
+        controller(place, models["2"], PATIENT) as process,
+    ):
+        process.until("applied with weight 0")
+        service.running_canary().rollback()
+        process.until("asks: rollback")
+        process.wait(60)
+    assert {item.version for item in background.records} == {"1"}
+    assert background.failures() == (), background.summary()
+    assert ended(k8s) in ("failed", "rolled back"), "by whether its pods were ready already"
+    assert service.running_canary().status().phase == "none"
+
+
 def test_route_of_a_gateway(k8s: Kubernetes, models: dict[str, str], tmp_path: Path) -> None:
     route = mlk8s.Route(gateway=k8s.platform.gateway)
     service = k8s.deploy(mlk8s.ModelService(name="gated", model=models["1"], replicas=1, route=route))

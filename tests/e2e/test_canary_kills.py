@@ -24,6 +24,8 @@ from mlk8s.storage.models import upload_model
 
 NAME = "mortal"
 LEASE = f"mlk8s-canary-{NAME}"
+# one process after the other, most of a minute of work for each ten
+pytestmark = pytest.mark.timeout(900)
 BAKED = ERRORS.replace(bake="8s", deadline="5m")
 
 
