@@ -120,7 +120,7 @@ class Controller:
     def _analyse(self) -> None:
         on = self._on
         if on.work.record is None:
-            ends.end(on, "failed", ("the canary's record is gone: somebody removed it",))
+            ends.promote(on, ("somebody promoted it",))  # or removed it: that is looked at
             return
         if self._packed.state is not None and not on.state.blocks:
             self._restore(self._packed.state)

@@ -18,6 +18,8 @@ def promote(on: Running, why: tuple[str, ...]) -> None:
     What has no ready pod is not promoted: it is analysed further.
     """
     record = on.work.record
+    if record is None and not _arrived(on):
+        return
     if record is not None and record.phase == "running" and not on.see().ready:
         on.say("not promoted: none of the canary's pods is ready")
         if on.rollout.stage == "promoting":
@@ -27,7 +29,7 @@ def promote(on: Running, why: tuple[str, ...]) -> None:
     on.write()
     on.tell_verdict("promote")
     on.say(f"promote: {'; '.join(why)}")
-    if on.work.record is not None:  # else all of it was done before this process
+    if record is not None:  # else all of it was done before this process
         try:
             finish(on.work, on.set.timeout)
         except (RolloutFailed, WaitTimeout) as error:
@@ -35,6 +37,14 @@ def promote(on: Running, why: tuple[str, ...]) -> None:
             roll_back(on, (f"the promotion failed: {error.what}",))
             return
     end(on, "promoted", why)
+
+
+def _arrived(on: Running) -> bool:
+    """Whether the service has the canary's version by now; without that, somebody removed it, and it ends."""
+    if on.work.stable.model == on.rollout.model:
+        return True
+    end(on, "failed", ("the canary's record is gone: somebody removed it",))
+    return False
 
 
 def roll_back(on: Running, why: tuple[str, ...], outcome: str = "rolled back") -> None:
