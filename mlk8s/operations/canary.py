@@ -133,13 +133,10 @@ def status(cluster: Cluster, platform: Platform, name: str, namespace: str) -> C
         NotFound: no such service.
     """
     found = look(cluster, name, namespace)
+    if found.operator is not None and holder_alive(cluster, lease_name(name), namespace) is None:
+        found = look(cluster, name, namespace, worked_on=False)  # a Lease outlives a process that was killed
     rollout = rollout_state.read(cluster, name, namespace)
-    if rollout is None:
-        return found
-    if found.operator is not None and not rollout.ended:  # a Lease outlives a process that was killed
-        alive = holder_alive(cluster, lease_name(name), namespace)
-        found = found if alive else replace(look(cluster, name, namespace), operator=None)
-    return replace(found, rollout=asdict(rollout))
+    return found if rollout is None else replace(found, rollout=asdict(rollout))
 
 
 def set_weight(

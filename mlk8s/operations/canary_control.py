@@ -2,65 +2,23 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from mlk8s.assess.evidence import Block, Cursor, Decision
 from mlk8s.assess.evidence.words import duration_words
 from mlk8s.assess.rollout_words import Progress
-from mlk8s.errors import Conflict, Mlk8sError, RolloutFailed, Unreachable, WaitTimeout
+from mlk8s.errors import Conflict, Mlk8sError, RolledBack, RolloutFailed, Unreachable, WaitTimeout
 from mlk8s.operations import canary_accidents as accidents
 from mlk8s.operations import canary_ends as ends
-from mlk8s.operations import rollout_state
 from mlk8s.operations.canary import begin, check
-from mlk8s.operations.canary_running import Running, Seen, Settings
-from mlk8s.operations.canary_work import CanaryWork
+from mlk8s.operations.canary_running import Running, Seen
 from mlk8s.operations.rollout_state import Packed, Rollout
-from mlk8s.spec.analysis import Analysis
 from mlk8s.spec.canary import Canary
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What a new rollout is to do."""
-
-    canary: Canary
-    analysis: Analysis
-
-
-def open_rollout(work: CanaryWork, settings: Settings, plan: Plan | None) -> Controller:
-    """Read what is there and write down what is to be done; a plan that is there is gone on with.
-
-    Args:
-        work: the operation that holds the Lease.
-        plan: None goes on with what is there.
-
-    Raises:
-        UsageError: no plan, and nothing to go on with.
-    """
-    found = rollout_state.read_all(work.cluster, work.name, work.namespace)
-    last, packed = found if found is not None else (None, Packed())
-    left = last if last is not None and not last.ended else None
-    if plan is None:
-        rollout = left or rollout_state.require(last, work.name, work.namespace)
-    elif left is not None and _same(left, plan):
-        rollout = left
-    else:
-        rollout, packed = _new(plan), Packed()
-        if left is not None or _abandoned(work, plan):
-            work.say(f"{work.name}: a new rollout: what was left of the last one is taken back first")
-            ends.take_back(Running(work, settings, left or rollout))
-        rollout_state.begin(work.cluster, work.name, work.namespace, rollout)
-    if rollout.by is not None:
-        work.say(f"{work.name}: going on with the rollout that {rollout.by} left")
-    running = Running(work, settings, rollout)
-    for note in running.notes:
-        running.say(note)
-    running.note(by=work.lease.identity)
-    return Controller(running, packed)
+_UNSEEN = 3
+"""Blocks without a sample of the canary after which nobody sees it; a pod's first scrape may take one."""
 
 
 class Controller:
@@ -82,13 +40,15 @@ class Controller:
             As `run`.
         """
         on = self._on
+        on.work.heed = accidents.heed(on)
+        self._follow_record()
         if on.rollout.stage == "starting":
             self._start()
+        if on.rollout.stage == "promoting":
+            ends.promote(on, on.rollout.why)
         if on.rollout.stage == "analysing":
             self._analyse()
-        elif on.rollout.stage == "promoting":
-            ends.promote(on, on.rollout.why)
-        elif on.rollout.stage == "rolling-back":
+        if on.rollout.stage == "rolling-back":
             ends.roll_back(on, on.rollout.why, str(on.rollout.outcome or "rolled back"))
         return on.rollout, on.decision, self.rate
 
@@ -128,6 +88,17 @@ class Controller:
                 ends.end(self._on, "failed", (error.what,))
             raise
 
+    def _follow_record(self) -> None:
+        """Finish what a verb by hand, or a start that failed, was killed in: it gets no weight again."""
+        on, record = self._on, self._on.work.record
+        if record is None or record.model != on.rollout.model:
+            return
+        if record.phase == "rolling-back" and on.rollout.stage in ("starting", "analysing", "promoting"):
+            outcome = "failed" if on.rollout.stage == "starting" else "rolled back"
+            on.note(stage="rolling-back", outcome=outcome, why=("its rollback had begun already",))
+        elif record.phase == "promoting" and on.rollout.stage == "analysing":
+            on.note(stage="promoting", why=("its promotion had begun already",))
+
     def _start(self) -> None:
         on = self._on
         rollout, record = on.rollout, on.work.record
@@ -147,31 +118,42 @@ class Controller:
     def _begin_blocks(self, weight: int) -> None:
         """Begin to count: where the counters are, then the first weight."""
         on = self._on
-        while True:
+        if not self._baseline():
+            return
+        self._packed = Packed()  # of a process that was killed just here
+        on.state = on.judge.start(round(on.clock.now(), 3))
+        on.end_of_block = on.state.started
+        on.note(blind_since=None, template=on.see().template)
+        weight = weight if on.rollout.held is None else 0
+        on.set_weight(weight, stage="analysing", packed=True)  # no evidence of another template is left
+        on.tell.begin(on.analysis, on.state, on.edges, [])
+        on.write()
+
+    def _baseline(self) -> bool:
+        """Read where the counters are; return False where the rollout ended before they could be read."""
+        on = self._on
+        while not accidents.answer(on, on.write()):
             try:
                 on.counts.baseline(on.clock.now())
-                break
             except Mlk8sError as error:
                 if isinstance(error, Unreachable) and on.work.lease.cut_off:
                     raise
-                accidents.blind(on, error.what)
+                accidents.blind(on, f"Prometheus does not answer: {error.what}")
                 if on.rollout.ended:
-                    return
+                    return False
                 on.wait(on.clock.now() + on.analysis.block)
-        on.note(blind_since=None, template=on.see().template)
-        on.set_weight(weight, stage="analysing")
-        on.state = on.judge.start(round(on.clock.now(), 3))
-        on.end_of_block = on.state.started
-        on.tell.begin(on.analysis, on.state, on.edges, [])
-        on.write(packed=True)
+            else:
+                return True
+        return False
 
     def _analyse(self) -> None:
         on = self._on
         if on.work.record is None:
-            ends.end(on, "failed", ("the canary's record is gone: somebody removed it",))
+            ends.promote(on, ("somebody promoted it",))  # or removed it: that is looked at
             return
         if self._packed.state is not None and not on.state.blocks:
             self._restore(self._packed.state)
+            accidents.settle(on)
         transport = on.work.cluster.transport
         sent, since = transport.sent, on.clock.now()
         while not on.rollout.ended:
@@ -212,8 +194,8 @@ class Controller:
             self._reset()
             return
         accidents.notice(on, seen)
-        decision, blind = self._judge(start, end, seen.weight)
-        if accidents.answer(on, on.write(packed=True)) or on.rollout.ended:
+        decision, blind = self._judge(start, end, seen)
+        if accidents.answer(on, on.write(packed=True)):
             return
         if blind is not None:
             accidents.blind(on, blind)
@@ -222,12 +204,16 @@ class Controller:
         if not on.rollout.ended and accidents.serves(on, seen):
             self._act(decision, seen)
 
-    def _judge(self, start: float, end: float, weight: int) -> tuple[Decision, str | None]:
+    def _judge(self, start: float, end: float, seen: Seen) -> tuple[Decision, str | None]:
         """Count a block, decide on it and show it; return the decision, and why nothing was seen."""
-        on = self._on
-        block, blind = on.counts.block(round(start, 3), round(end - start, 3), weight)
+        on, weight = self._on, seen.weight
+        block, cause = on.counts.block(round(start, 3), round(end - start, 3), weight)
+        blind = None if cause is None else f"Prometheus does not answer: {cause}"
         on.end_of_block = round(start, 3) + round(end - start, 3)
         on.state = on.judge.step(on.state, block)
+        last = on.state.blocks[-_UNSEEN:]
+        if cause is None and seen.ready and len(last) == _UNSEEN and all(one.missing for one in last):
+            blind = "Prometheus has no samples of the canary's pods"
         decision = on.decision = on.judge.decide(on.state, queries=self._queries)
         on.note(decision=decision.to_dict())
         on.tell.block(weight, block, decision)
@@ -267,32 +253,12 @@ class Controller:
         except (RolloutFailed, WaitTimeout) as error:
             ends.roll_back(on, (f"the canary's new pods are not ready: {error.what}",))
             return
+        except RolledBack as error:
+            ends.roll_back(on, (error.what,))
+            return
         on.note(held=None, unready_since=None, decision=None)
         self._begin_blocks(on.analysis.first_weight)
 
     @property
     def _queries(self) -> dict[str, str]:
         return {"requests": self._on.counts.selector}
-
-
-def _same(left: Rollout, plan: Plan) -> bool:
-    return left.model == plan.canary.model and left.analysis == _analysis(plan.analysis)
-
-
-def _abandoned(work: CanaryWork, plan: Plan) -> bool:
-    """Whether a canary is there that `run` did not start: not finished, or of another version."""
-    record = work.record
-    return record is not None and (record.phase != "running" or record.model != plan.canary.model)
-
-
-def _new(plan: Plan) -> Rollout:
-    canary = plan.canary
-    return Rollout(
-        run=uuid.uuid4().hex[:12], model=canary.model, digest=canary.digest, header=canary.header,
-        cookie=canary.cookie, replicas=canary.replicas, analysis=_analysis(plan.analysis),
-    )  # fmt: skip
-
-
-def _analysis(analysis: Analysis) -> dict[str, Any]:
-    values: dict[str, Any] = analysis.model_dump(mode="json", exclude_unset=True)
-    return values

@@ -13,12 +13,23 @@ _ATTEMPTS = 5
 
 
 def promote(on: Running, why: tuple[str, ...]) -> None:
-    """Give all requests to the canary's version; where its pods do not become ready, roll back."""
+    """Give all requests to the canary's version; where its pods do not become ready, roll back.
+
+    What has no ready pod is not promoted: it is analysed further.
+    """
+    record = on.work.record
+    if record is None and not _arrived(on):
+        return
+    if record is not None and record.phase == "running" and not on.see().ready:
+        on.say("not promoted: none of the canary's pods is ready")
+        if on.rollout.stage == "promoting":
+            on.note(stage="analysing")
+        return
     on.note(stage="promoting", why=tuple(why))
     on.write()
     on.tell_verdict("promote")
     on.say(f"promote: {'; '.join(why)}")
-    if on.work.record is not None:  # else all of it was done before this process
+    if record is not None:  # else all of it was done before this process
         try:
             finish(on.work, on.set.timeout)
         except (RolloutFailed, WaitTimeout) as error:
@@ -26,6 +37,14 @@ def promote(on: Running, why: tuple[str, ...]) -> None:
             roll_back(on, (f"the promotion failed: {error.what}",))
             return
     end(on, "promoted", why)
+
+
+def _arrived(on: Running) -> bool:
+    """Whether the service has the canary's version by now; without that, somebody removed it, and it ends."""
+    if on.work.stable.model == on.rollout.model:
+        return True
+    end(on, "failed", ("the canary's record is gone: somebody removed it",))
+    return False
 
 
 def roll_back(on: Running, why: tuple[str, ...], outcome: str = "rolled back") -> None:
@@ -42,6 +61,19 @@ def roll_back(on: Running, why: tuple[str, ...], outcome: str = "rolled back") -
     on.say(f"roll back: {'; '.join(why)}")
     take_back(on)
     end(on, outcome, why)
+
+
+def make_way(on: Running, *, written: bool) -> None:
+    """Take back what is left of another rollout, and write down that this is done where that is `written`.
+
+    Raises:
+        ClusterError: it could not be done.
+    """
+    if written:
+        why = ("another rollout was started, and nobody worked on this one",)
+        on.note(stage="rolling-back", weight=0, why=why, outcome="rolled back", held=None)
+        on.write()
+    take_back(on)
 
 
 def take_back(on: Running) -> None:

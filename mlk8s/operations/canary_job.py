@@ -18,8 +18,8 @@ from mlk8s.loadgen.command import last_words
 from mlk8s.operations import rollout_state
 from mlk8s.operations.apply import apply_all
 from mlk8s.operations.canary import working
-from mlk8s.operations.canary_control import Plan, open_rollout
 from mlk8s.operations.canary_look import KINDS, lease_name
+from mlk8s.operations.canary_open import Plan, open_rollout
 from mlk8s.operations.canary_pod import PodSettings
 from mlk8s.operations.canary_run import BLIND, CanaryResult, Lines, View, prometheus_of
 from mlk8s.operations.canary_running import Settings

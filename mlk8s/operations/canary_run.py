@@ -20,8 +20,8 @@ from mlk8s.clients.platform import Platform
 from mlk8s.clients.prometheus import Prometheus
 from mlk8s.errors import Conflict, Mlk8sError, NotFound, Unreachable
 from mlk8s.operations.canary import working
-from mlk8s.operations.canary_control import Plan, open_rollout
 from mlk8s.operations.canary_look import KINDS
+from mlk8s.operations.canary_open import Plan, open_rollout
 from mlk8s.operations.canary_running import Settings
 from mlk8s.operations.canary_work import CanaryWork
 from mlk8s.operations.preflight import require_permissions

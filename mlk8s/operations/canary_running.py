@@ -96,8 +96,10 @@ class Running:
             more = Packed(self.state.to_dict(), cursor.to_dict() if cursor is not None else None)
         return rollout_state.write(work.cluster, self.name, work.namespace, self.rollout, more)
 
-    def set_weight(self, weight: int, *, force: bool = False, stage: Stage | None = None) -> None:
-        """Write down the weight that is meant, set it, and write that down.
+    def set_weight(
+        self, weight: int, *, force: bool = False, stage: Stage | None = None, packed: bool = False
+    ) -> None:
+        """Write down the weight that is meant, with the blocks where `packed`, set it, and write that down.
 
         Raises:
             Conflict: somebody else set it, and not `force`.
@@ -107,7 +109,7 @@ class Running:
             raise AssertionError("a weight is set of a canary that is recorded")
         before = self.rollout
         self.note(weight=weight)
-        self.write()
+        self.write(packed=packed)
         try:
             self.work.set_weight(weight, force=force)
         except Conflict:

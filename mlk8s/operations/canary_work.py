@@ -40,6 +40,9 @@ STICKY = "mlk8s-sticky"
 class CanaryWork:
     """One operation on the canary of one service, under its Lease.
 
+    Attributes:
+        heed: called while the canary's pods are waited for; whatever it raises ends the wait.
+
     Raises:
         NotFound: no such service.
         Conflict: the service was not deployed by mlk8s, or its record cannot be read.
@@ -57,6 +60,7 @@ class CanaryWork:
         self.cluster, self.platform = cluster, platform
         self.name, self.namespace = name, namespace
         self.lease, self.say = lease, say
+        self.heed: Callable[[], None] = lease.check
         self.deployment = cluster.get("Deployment", name, namespace)
         self.record = canary_state.read(self.deployment)
         spec = stored_spec(self.deployment)
@@ -291,7 +295,7 @@ class CanaryWork:
         """
         wait_rollout(
             self.cluster, Identity(self.name, "canary").instance, self.namespace,
-            timeout=timeout, say=self.say, check=self.lease.check,
+            timeout=timeout, say=self.say, check=self.heed,
         )  # fmt: skip
 
     def set_weight(self, weight: int, *, force: bool = False) -> None:

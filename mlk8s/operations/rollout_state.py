@@ -135,10 +135,11 @@ def read_all(cluster: Cluster, service: str, namespace: str) -> tuple[Rollout, P
 
 
 def begin(cluster: Cluster, service: str, namespace: str, rollout: Rollout) -> None:
-    """Write a new rollout down in the last one's place; what was asked of that is forgotten."""
+    """Write a new rollout down in the last one's place; what was asked of that is forgotten before."""
+    if cluster.find("ConfigMap", config_map(service), namespace) is not None:
+        body = {"metadata": {"annotations": {REQUEST: None}}}
+        cluster.patch("ConfigMap", config_map(service), body, namespace, manager=_ASKER)
     write(cluster, service, namespace, rollout, Packed())
-    body = {"metadata": {"annotations": {REQUEST: None}}}
-    cluster.patch("ConfigMap", config_map(service), body, namespace, manager=_ASKER)
 
 
 def write(
