@@ -135,7 +135,7 @@ def run(
         beta=beta, margin=margin, block=block, bake=bake, deadline=deadline, min_weight=min_weight,
         max_weight=max_weight, promote_from=promote_from,
     )  # fmt: skip
-    options = _options(webhook, metrics_port, directory, blind, timeout)
+    options = rollout_options(webhook, metrics_port, directory, blind, timeout)
     k8s = open_namespace(context, namespace, kubeconfig)
     handle = k8s.service(name).running_canary()
     spec: dict[str, Any] = {"model": model, "header": header, "cookie": cookie, "replicas": replicas}
@@ -148,7 +148,7 @@ def run(
             view=open_view(say),
             **options,
         )
-    _finish(result, output)
+    end_with(result, output)
 
 
 def resume(
@@ -167,14 +167,14 @@ def resume(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Go on with a rollout that is held, or whose process is gone; exit codes as `run`."""
-    options = _options(webhook, metrics_port, directory, blind, timeout)
+    options = rollout_options(webhook, metrics_port, directory, blind, timeout)
     handle = open_namespace(context, namespace, kubeconfig).service(name).running_canary()
     if _in_cluster(handle, None, {}, in_cluster, detach, image, options, output):
         return
     with leaves(_left(name)):
         result = handle.resume(view=open_view(say), **options)
     if result is not None:
-        _finish(result, output)
+        end_with(result, output)
 
 
 def hold(
@@ -240,7 +240,7 @@ def replay(
         )
 
 
-def _options(
+def rollout_options(
     webhook: str | None,
     metrics_port: int | None,
     directory: Path | None,
@@ -275,7 +275,7 @@ def _in_cluster(
         name = handle.service.name
         with leaves(f"the rollout goes on in the cluster; `mlk8s canary watch {name}` shows it again"):
             result = handle.follow(told=told, view=open_view(say), say=say)
-        _finish(result, output)
+        end_with(result, output)
     return True
 
 
@@ -286,7 +286,7 @@ def _left(name: str) -> str:
     )
 
 
-def _finish(result: CanaryResult, output: Form) -> None:
+def end_with(result: CanaryResult, output: Form) -> None:
     values = {
         "service": result.service, "model": result.model, "outcome": result.outcome, "why": list(result.why),
         "directory": str(result.directory), "seconds": result.seconds, "api_calls": result.api_calls,

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from mlk8s.assess.evidence import Block, Cursor, Decision
-from mlk8s.assess.evidence.words import duration_words
-from mlk8s.assess.rollout_words import Progress
+from mlk8s.assess.evidence import Decision
 from mlk8s.errors import Conflict, Mlk8sError, RolledBack, RolloutFailed, Unreachable, WaitTimeout
 from mlk8s.operations import canary_accidents as accidents
 from mlk8s.operations import canary_ends as ends
@@ -121,8 +118,7 @@ class Controller:
         if not self._baseline():
             return
         self._packed = Packed()  # of a process that was killed just here
-        on.state = on.judge.start(round(on.clock.now(), 3))
-        on.end_of_block = on.state.started
+        on.begin_blocks()
         on.note(blind_since=None, template=on.see().template)
         weight = weight if on.rollout.held is None else 0
         on.set_weight(weight, stage="analysing", packed=True)  # no evidence of another template is left
@@ -152,7 +148,7 @@ class Controller:
             ends.promote(on, ("somebody promoted it",))  # or removed it: that is looked at
             return
         if self._packed.state is not None and not on.state.blocks:
-            self._restore(self._packed.state)
+            on.restore(self._packed)
             accidents.settle(on)
         transport = on.work.cluster.transport
         sent, since = transport.sent, on.clock.now()
@@ -161,32 +157,15 @@ class Controller:
             if on.rollout.stage == "analysing":
                 self.rate = (transport.sent - sent) / (on.clock.now() - since)
 
-    def _restore(self, packed: dict[str, Any]) -> None:
-        """Judge again what the cluster has of the blocks before."""
-        on, decided = self._on, []
-        state = on.judge.start(float(packed["started"]))
-        for item in packed["blocks"]:
-            state = on.judge.step(state, Block.from_dict(item))
-            decided.append(on.judge.decide(state, queries=self._queries))
-        on.state = state
-        on.end_of_block = state.blocks[-1].end if state.blocks else state.started
-        on.counts.cursor = Cursor.from_dict(self._packed.cursor) if self._packed.cursor else None
-        on.tell.begin(on.analysis, state, on.edges, decided)
-        away = on.clock.now() - on.end_of_block
-        on.say(f"{len(state.blocks)} blocks are known; nobody looked for {duration_words(away)}")
-
     # --- a block -------------------------------------------------------------------------------------
 
     def _block(self) -> None:
         on = self._on
-        start, length = on.end_of_block, on.analysis.block
-        on.wait(start + length)
+        on.wait(on.end_of_block + on.analysis.block)
         if on.wish is not None:
             accidents.answer(on, None)  # at once; the block goes on
             return
-        now = on.clock.now()
-        end = start + length if now < start + 2 * length else now
-        seen = on.see()
+        end, seen = on.block_end(), on.see()
         if seen.template is None:
             ends.roll_back(on, ("the canary's Deployment is gone",))
             return
@@ -194,7 +173,7 @@ class Controller:
             self._reset()
             return
         accidents.notice(on, seen)
-        decision, blind = self._judge(start, end, seen)
+        decision, blind = self._judge(end, seen)
         if accidents.answer(on, on.write(packed=True)):
             return
         if blind is not None:
@@ -204,20 +183,15 @@ class Controller:
         if not on.rollout.ended and accidents.serves(on, seen):
             self._act(decision, seen)
 
-    def _judge(self, start: float, end: float, seen: Seen) -> tuple[Decision, str | None]:
+    def _judge(self, end: float, seen: Seen) -> tuple[Decision, str | None]:
         """Count a block, decide on it and show it; return the decision, and why nothing was seen."""
-        on, weight = self._on, seen.weight
-        block, cause = on.counts.block(round(start, 3), round(end - start, 3), weight)
+        on = self._on
+        decision, cause = on.count(end, seen.weight)
         blind = None if cause is None else f"Prometheus does not answer: {cause}"
-        on.end_of_block = round(start, 3) + round(end - start, 3)
-        on.state = on.judge.step(on.state, block)
         last = on.state.blocks[-_UNSEEN:]
         if cause is None and seen.ready and len(last) == _UNSEEN and all(one.missing for one in last):
             blind = "Prometheus has no samples of the canary's pods"
-        decision = on.decision = on.judge.decide(on.state, queries=self._queries)
-        on.note(decision=decision.to_dict())
-        on.tell.block(weight, block, decision)
-        on.set.view.show(Progress(on.name, on.rollout.model, weight, block, decision, on.rollout.held, blind))
+        on.show(seen.weight, blind)
         return decision, blind
 
     def _act(self, decision: Decision, seen: Seen) -> None:
@@ -258,7 +232,3 @@ class Controller:
             return
         on.note(held=None, unready_since=None, decision=None)
         self._begin_blocks(on.analysis.first_weight)
-
-    @property
-    def _queries(self) -> dict[str, str]:
-        return {"requests": self._on.counts.selector}

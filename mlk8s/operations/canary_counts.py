@@ -26,15 +26,25 @@ class Counts:
         prometheus: what is asked.
         edges: by percentile of the SLO, the histogram's edge in seconds at which a request is slow.
         block: length of a block in seconds.
+        pods: names of the Deployments of the new and of the old version; the canary's and the service's own
+            by default.
     """
 
     def __init__(
-        self, prometheus: Prometheus, name: str, namespace: str, edges: Mapping[str, float], block: float
+        self,
+        prometheus: Prometheus,
+        name: str,
+        namespace: str,
+        edges: Mapping[str, float],
+        block: float,
+        *,
+        pods: tuple[str, str] | None = None,
     ) -> None:
         self._prometheus, self._edges = prometheus, edges
         self.selector = selector(name, namespace, edges, block)
-        self._canary = re.compile(re.escape(Identity(name, "canary").instance) + "-[a-z0-9]+-[a-z0-9]+")
-        self._stable = re.compile(re.escape(name) + "-[a-z0-9]+-[a-z0-9]+")
+        new, old = pods or (Identity(name, "canary").instance, name)
+        self._canary = re.compile(re.escape(new) + "-[a-z0-9]+-[a-z0-9]+")
+        self._stable = re.compile(re.escape(old) + "-[a-z0-9]+-[a-z0-9]+")
         self.cursor: Cursor | None = None
 
     def baseline(self, at: float) -> None:
@@ -79,7 +89,7 @@ def selector(name: str, namespace: str, edges: Mapping[str, float], block: float
     window = max(30, round(3 * block))
     return (
         f'{{__name__=~"{REQUESTS}_bucket|{_COUNT}|{_STARTED}|up",namespace="{namespace}",'
-        f'pod=~"{name}(-canary)?-[a-z0-9]+-[a-z0-9]+",le=~"{bounds}",'
+        f'pod=~"{name}(-canary|-green)?-[a-z0-9]+-[a-z0-9]+",le=~"{bounds}",'
         f'route=~"|.*{_ROUTE}"}}[{window}s]'
     )
 

@@ -22,12 +22,12 @@ from mlk8s.operations.canary_look import KINDS, lease_name
 from mlk8s.operations.canary_open import Plan, open_rollout
 from mlk8s.operations.canary_pod import PodSettings
 from mlk8s.operations.canary_run import BLIND, CanaryResult, Lines, View, prometheus_of
-from mlk8s.operations.canary_running import Settings
 from mlk8s.operations.canary_watch import watch
 from mlk8s.operations.canary_work import CanaryWork
 from mlk8s.operations.facts import render_facts
 from mlk8s.operations.inside import inside
 from mlk8s.operations.preflight import require_permissions
+from mlk8s.operations.rollout_judged import Settings
 from mlk8s.operations.rollout_state import Rollout
 from mlk8s.operations.rollout_tell import Teller, Told, run_directory, write_record
 from mlk8s.operations.service import Service

@@ -9,8 +9,9 @@ from typing import Any
 from mlk8s.operations import canary_ends as ends
 from mlk8s.operations import rollout_state
 from mlk8s.operations.canary_control import Controller
-from mlk8s.operations.canary_running import Running, Settings
+from mlk8s.operations.canary_running import Running
 from mlk8s.operations.canary_work import CanaryWork
+from mlk8s.operations.rollout_judged import Settings
 from mlk8s.operations.rollout_state import Packed, Rollout
 from mlk8s.spec.analysis import Analysis
 from mlk8s.spec.canary import Canary

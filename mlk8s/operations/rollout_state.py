@@ -28,7 +28,17 @@ REQUEST = "mlk8s.dev/canary-request"
 FIELDS, _ASKER = "mlk8s-canary", "mlk8s-request"
 _KEY, _PACKED = "rollout", "evidence"
 
-Stage = Literal["starting", "analysing", "promoting", "rolling-back", "ended"]
+Stage = Literal[
+    "starting",
+    "analysing",
+    "promoting",
+    "rolling-back",
+    "ended",
+    "before-switch",
+    "switching",
+    "after-switch",
+]
+"""Of a canary; of a blue/green service the last three beside the first, the fourth and the fifth."""
 Wish = Literal["promote", "rollback", "hold", "resume"]
 
 

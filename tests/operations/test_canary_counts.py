@@ -17,7 +17,7 @@ def sample(name: str, pod: str, *points: tuple[float, float], **labels: str) -> 
 def test_selector_asks_for_predictions_of_both_versions_in_one_query() -> None:
     text = selector("iris", "ml", {"p99": 0.1, "p50": 1.0}, 10.0)
     assert text.endswith("[30s]")
-    assert 'namespace="ml",pod=~"iris(-canary)?-[a-z0-9]+-[a-z0-9]+"' in text
+    assert 'namespace="ml",pod=~"iris(-canary|-green)?-[a-z0-9]+-[a-z0-9]+"' in text
     assert 'le=~"|0[.]1([.]0)?|1([.]0)?"' in text
     assert 'route=~"|.*/infer"' in text
     assert selector("iris", "ml", {}, 20.0).endswith("[60s]")
