@@ -100,11 +100,11 @@ def rehearse(
         raise UsageError("--record and --since are both given", expected="one of them")
     if not 1 <= replays <= 10_000:
         raise UsageError(f"--replays {replays}", expected="1 to 10,000")
-    rules = [rule for path in against or () for rule in _rules(path)]
-    injected = [_regression(text) for text in inject or ()]
+    others = [rule for path in against or () for rule in rules(path)]
+    injected = [regression(text) for text in inject or ()]
     canary = open_namespace(context, namespace, kubeconfig).service(name).running_canary()
     found = canary.rehearse(
-        analysis, record or seconds(since, 3_600.0), rules=rules, regressions=injected, replays=replays
+        analysis, record or seconds(since, 3_600.0), rules=others, regressions=injected, replays=replays
     )
     show(found.to_dict(), output, table(found))
 
@@ -140,7 +140,12 @@ def table(found: Rehearsal) -> str:
     return "\n".join([first, *found.notes, "", *lines])
 
 
-def _rules(path: Path) -> list[dict[str, Any]]:
+def rules(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a YAML file.
+
+    Raises:
+        UsageError: it cannot be read, or has none.
+    """
     import yaml
 
     try:
@@ -155,7 +160,12 @@ def _rules(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _regression(text: str) -> Regression:
+def regression(text: str) -> Regression:
+    """Return the regression of `errors=0.05,after=5m`.
+
+    Raises:
+        UsageError: it is none.
+    """
     from mlk8s.assess.evidence.rehearse import Regression
 
     values: dict[str, float] = {}

@@ -100,6 +100,20 @@ def test_controller_that_is_killed_is_started_anew_and_promotes(
     assert service.status().model == models["2"]
     with (tmp_path / "evidence.jsonl").open() as file:
         assert Record.read(file).differences() == []
+    # what Prometheus remembers of those requests, and the recorded blocks, through the same policy
+    flagger = {
+        "kind": "Canary", "metadata": {"name": "theirs"},
+        "spec": {"analysis": {
+            "interval": "4s", "threshold": 2, "maxWeight": 50, "stepWeight": 25,
+            "metrics": [{"name": "request-success-rate", "thresholdRange": {"min": 80}}],
+        }},
+    }  # fmt: skip
+    for history in ("1m", tmp_path):
+        found = canary.rehearse(ERRORS, history, rules=[flagger], replays=5)
+        assert {row.policy for row in found.rows} >= {"evidence"}
+        assert len(found.rows) == 6, "as recorded, 2 % and 5 % failures; no latency is promised"
+        assert found.requests > 100
+        assert found.rows[0].rolled_back == 0
 
 
 def test_controller_may_do_nothing_else(k8s: Kubernetes, service: Service, models: dict[str, str]) -> None:
