@@ -33,7 +33,7 @@ def test_pods_belong_to_their_version_by_name() -> None:
 
 def test_pod_that_was_scraped_and_answered_nothing_has_no_requests_rather_than_none_seen() -> None:
     up = [sample("up", POD, (1.0, 1.0), (3.0, 1.0)), sample("up", STABLE, (1.0, 1.0), (3.0, 0.0))]
-    version = Counts(None, "iris", "ml", {}, 10.0)._version  # type: ignore[arg-type]
+    version = Counts(None, "iris", "ml", {}, 10.0).version_of  # type: ignore[arg-type]
     cursor, _ = read_block(
         None, series(up), start=2.0, seconds=0.0, weight=0, version_of=version, edges={}, started=started(up)
     )
