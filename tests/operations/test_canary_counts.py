@@ -25,10 +25,10 @@ def test_selector_asks_for_predictions_of_both_versions_in_one_query() -> None:
 
 def test_pods_belong_to_their_version_by_name() -> None:
     counts = Counts(None, "iris", "ml", {}, 10.0)  # type: ignore[arg-type]
-    assert counts._version({"pod": POD}) == "canary"
-    assert counts._version({"pod": STABLE}) == "stable"
-    assert counts._version({"pod": "iris-green-5f6d7c8b9-abcde"}) is None
-    assert counts._version({}) is None
+    assert counts.version_of({"pod": POD}) == "canary"
+    assert counts.version_of({"pod": STABLE}) == "stable"
+    assert counts.version_of({"pod": "iris-green-5f6d7c8b9-abcde"}) is None
+    assert counts.version_of({}) is None
 
 
 def test_pod_that_was_scraped_and_answered_nothing_has_no_requests_rather_than_none_seen() -> None:
