@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Rival:
     Attributes:
         name: of its module in `benchmarks/go`, and of its objects.
         module, package: Go's paths.
-        crds: files of the module with its CRDs.
+        crds: pattern of the module's files with its CRDs.
         rights: the file of the module with its ClusterRole.
         arguments: its command line; `string.Template` with `namespace` and `prometheus`.
         go: the oldest Go that builds it.
@@ -55,24 +56,31 @@ class Rival:
     def version(self) -> str:
         return module_version(self.name, self.module)
 
-    def build(self) -> Path:
-        """Build the controller, once."""
-        return go_peers.program(self.name, self.package, self.go)
+    @cached_property
+    def folder(self) -> Path:
+        """The folder with the controller and its manifests, built once.
+
+        Raises:
+            LocalClusterError: it cannot be built; the message has Go's words.
+        """
+        files = dict.fromkeys((self.crds, self.rights), self.module)
+        return go_peers.built(self.name, self.package, self.go, files)
 
     def definitions(self) -> list[Manifest]:
         """Return its CRDs."""
-        folder = go_peers.sources(self.name, self.module, self.go)
-        found = [item for file in sorted(folder.glob(self.crds)) for item in documents(file.read_text())]
-        found = [item for item in found if item["kind"] == CRD]
+        found = [item for item in self._objects(self.crds) if item["kind"] == CRD]
         for item in found:
             item["metadata"].setdefault("labels", {}).update(OURS)
         return found
 
     def rules(self) -> list[Manifest]:
         """Return what its ClusterRole allows, without paths that are no objects: a Role can have none."""
-        text = (go_peers.sources(self.name, self.module, self.go) / self.rights).read_text()
-        (role,) = (item for item in documents(text) if item["kind"] == "ClusterRole")
+        (role,) = (item for item in self._objects(self.rights) if item["kind"] == "ClusterRole")
         return [rule for rule in role["rules"] if "nonResourceURLs" not in rule]
+
+    def _objects(self, pattern: str) -> list[Manifest]:
+        files = sorted(self.folder.glob(Path(pattern).name))
+        return [item for file in files for item in documents(file.read_text())]
 
 
 FLAGGER = Rival(
@@ -119,7 +127,7 @@ def local_cluster(kubeconfig: str) -> Local:
 
 def put_image(local: Local, rival: Rival) -> str:
     """Make an image of the controller alone, put it into the cluster's node, and return its name."""
-    program = rival.build()
+    program = rival.folder / rival.name
     reference = f"localhost/mlk8s-bench/{rival.name}:{file_digest(program)[:12]}"
     if reference not in local.images():
         with tempfile.TemporaryDirectory(prefix="mlk8s-bench-") as folder:
