@@ -120,8 +120,11 @@ def main() -> int:
         "analysis": ANALYSIS.model_dump(mode="json"),
         "load_average": {"before": load, "after": os.getloadavg()},
     }
-    print("\n".join(f"{name}: {error}" for name, error in errors.items()), end="\n\n")
-    report(asked(found), None if options.only else "canary_rivals", versions, more)
+    for name, error in errors.items():
+        print(f"{name}: {error}")
+    if rows := asked(found):
+        print()
+        report(rows, None if options.only else "canary_rivals", versions, more)
     return 0
 
 
@@ -216,4 +219,7 @@ def asked(found: list[Rollout]) -> list[Row]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -24,8 +24,10 @@ ERRORS, LATENCY = 0.05, 0.1
 """The promise: most failed requests as a share, and the median's most seconds."""
 BLOCK, DEADLINE = 10.0, 300.0
 """Seconds from look to look, and until a tool that has not decided is left."""
-ANALYSIS = mlk8s.Analysis(slo=mlk8s.Slo(errors=ERRORS, p50=LATENCY), block=BLOCK, bake=60, deadline=DEADLINE)
-"""Ours: the defaults, but for the bake, which is as long as Flagger's shortest way to a promotion."""
+ANALYSIS = mlk8s.Analysis(slo=mlk8s.Slo(errors=ERRORS, p50=LATENCY), block=BLOCK, bake=50, deadline=DEADLINE)
+"""Ours: the defaults, but for the bake, which is as long as Flagger's shortest way from weight to promotion."""
+PAUSE = ["python3", "-c", "import time; time.sleep(5)"]
+"""What our pods wait before they end, as a command."""
 _LOOK = 0.25
 
 
@@ -55,6 +57,11 @@ class Tool(Protocol):
         """Bring out another version, and come back when it is promoted or taken back."""
 
 
+def service(name: str, model: str) -> mlk8s.ModelService:
+    """Return the service that all three tools bring out: one small pod, so that two fit on a small node."""
+    return mlk8s.ModelService(name=name, model=model, replicas=1, resources=mlk8s.Resources(cpu="100m"))
+
+
 class Ours:
     """mlk8s: the process that judges is this one."""
 
@@ -65,8 +72,7 @@ class Ours:
         self._k8s = k8s
 
     def start(self, model: str) -> None:
-        spec = mlk8s.ModelService(name=self.name, model=model, replicas=1)
-        self._service = self._k8s.deploy(spec, say=lambda _line: None)
+        self._service = self._k8s.deploy(service(self.name, model), say=lambda _line: None)
 
     def roll(self, model: str) -> Ended:
         told = Told(directory=tempfile.mkdtemp(prefix="mlk8s-bench-"))
@@ -116,8 +122,7 @@ class Watched:
 
     def rendered(self, model: str) -> dict[str, Manifest]:
         """Return the objects that mlk8s would make of this service, by kind."""
-        spec = mlk8s.ModelService(name=self.name, model=model, replicas=1)
-        found = render_service(spec, render_facts(self.k8s.platform, self.namespace))
+        found = render_service(service(self.name, model), render_facts(self.k8s.platform, self.namespace))
         return {item["kind"]: item for item in found}
 
     def workload(self, rendered: dict[str, Manifest], api_version: str, kind: str) -> Manifest:
@@ -176,6 +181,9 @@ class Flagger(Watched):
     def _write(self, model: str) -> None:
         rendered = self.rendered(model)
         workload = self.workload(rendered, "apps/v1", "Deployment")
+        # Flagger 1.36 knows Kubernetes 1.27 and drops newer fields, so that preStop would have no handler.
+        (server,) = workload["spec"]["template"]["spec"]["containers"]
+        server["lifecycle"] = {"preStop": {"exec": {"command": PAUSE}}}
         self.apply(rendered["ServiceAccount"], rendered["ConfigMap"], workload)
 
     def _phase(self) -> str:
