@@ -25,7 +25,7 @@ ERRORS, LATENCY = 0.05, 0.1
 BLOCK, DEADLINE = 10.0, 300.0
 """Seconds from look to look, and until a tool that has not decided is left."""
 ANALYSIS = mlk8s.Analysis(slo=mlk8s.Slo(errors=ERRORS, p50=LATENCY), block=BLOCK, bake=50, deadline=DEADLINE)
-"""Ours: the defaults, but for the bake, which is as long as Flagger's shortest way from weight to promotion."""
+"""Ours: the defaults, but for the bake, as long as Flagger's shortest way to a promotion."""
 PAUSE = ["python3", "-c", "import time; time.sleep(5)"]
 """What our pods wait before they end, as a command."""
 _LOOK = 0.25
