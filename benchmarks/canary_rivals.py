@@ -87,32 +87,28 @@ def main() -> int:
     )
     parser.add_argument("--kubeconfig", required=True, help="of a local cluster, with its platform")
     parser.add_argument("--namespace", default="bench-rivals", help="made, and removed at the end")
-    parser.add_argument(
-        "--only", nargs="+", choices=("mlk8s", "flagger", "argo-rollouts"), help="these tools"
-    )
+    names = ("mlk8s", *(rival.name for rival in RIVALS))
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="these tools")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     local = local_cluster(options.kubeconfig)
     k8s = mlk8s.connect(kubeconfig=options.kubeconfig, namespace=options.namespace)
-    wanted = [rival for rival in RIVALS if rival.name in (options.only or rival.name)]
+    wanted = [rival for rival in RIVALS if rival.name in options.only]
     errors = {rival.name: error for rival in wanted if (error := cannot_be_had(rival))}
     built = [rival for rival in wanted if rival.name not in errors]
-    tools = [*([Ours(k8s)] if "mlk8s" in (options.only or "mlk8s") else []), *rivals(k8s, local, built)]
+    tools = [*([Ours(k8s)] if "mlk8s" in options.only else []), *rivals(k8s, local, built)]
     refuse_others(k8s.cluster, built)
     if not k8s.create_namespace(options.namespace):
         raise SystemExit(f"namespace {options.namespace} is there already: not a measurement")
     load = os.getloadavg()
-    found: list[Rollout] = []
     try:
-        models = uploaded(k8s)
-        print(HEADER, flush=True)
-        for tool in tools:
-            if error := measure(tool, k8s, models, found):
-                errors[tool.name] = error
+        found = measured(tools, k8s, errors)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # what was begun to be taken out is taken out
         uninstall(k8s.cluster, options.namespace, built)
+    for name, error in errors.items():
+        print(f"{name}: {error}")
     versions = {tool.name: tool.version for tool in tools} | {"kubernetes": k8s.version}
     more = {
         "rollouts": [asdict(item) for item in found],
@@ -120,11 +116,9 @@ def main() -> int:
         "analysis": ANALYSIS.model_dump(mode="json"),
         "load_average": {"before": load, "after": os.getloadavg()},
     }
-    for name, error in errors.items():
-        print(f"{name}: {error}")
     if rows := asked(found):
         print()
-        report(rows, None if options.only else "canary_rivals", versions, more)
+        report(rows, "canary_rivals" if set(options.only) == set(names) else None, versions, more)
     return 0
 
 
@@ -144,19 +138,22 @@ def uploaded(k8s: Kubernetes) -> dict[str, str]:
     return {name: upload_model(model, f"{bucket}/{name}", config=config).url for name, model in built.items()}
 
 
-def measure(tool: Tool, k8s: Kubernetes, models: dict[str, str], found: list[Rollout]) -> str | None:
-    """Bring out each version with one tool; return why a rival could not be measured."""
-    try:
-        tool.start(models["stable"])
-        for version in WANTED:
-            item = rollout(tool, k8s, models[version], version)
-            print(item, flush=True)
-            found.append(item)
-    except (Mlk8sError, TimeoutError) as error:
-        if tool.name == "mlk8s":
-            raise
-        return str(error)
-    return None
+def measured(tools: list[Tool], k8s: Kubernetes, errors: dict[str, str]) -> list[Rollout]:
+    """Bring out each version with each tool; why a rival could not be measured is added to `errors`."""
+    models = uploaded(k8s)
+    found: list[Rollout] = []
+    print(HEADER, flush=True)
+    for tool in tools:
+        try:
+            tool.start(models["stable"])
+            for version in WANTED:
+                found.append(rollout(tool, k8s, models[version], version))
+                print(found[-1], flush=True)
+        except (Mlk8sError, TimeoutError) as error:
+            if tool.name == "mlk8s":
+                raise
+            errors[tool.name] = str(error)
+    return found
 
 
 def rollout(tool: Tool, k8s: Kubernetes, model: str, version: str) -> Rollout:
@@ -213,7 +210,7 @@ def asked(found: list[Rollout]) -> list[Row]:
                 continue
             note = f"{other.verdict}{'' if other.right else ', which is wrong'}"
             for what in ("canary_requests", "failed"):
-                name = f"{version}: {what.replace('_', ' ')}, asked: {other.tool}'s"
+                name = f"{version}: {what.removesuffix('_requests')} requests, at most as of {other.tool}"
                 made.append(Row(name, getattr(other, what), getattr(ours, what), "", note))
     return made
 

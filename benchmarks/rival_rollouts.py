@@ -75,8 +75,10 @@ class Ours:
         self._service = self._k8s.deploy(service(self.name, model), say=lambda _line: None)
 
     def roll(self, model: str) -> Ended:
-        told = Told(directory=tempfile.mkdtemp(prefix="mlk8s-bench-"))
-        result = self._service.running_canary().run(ANALYSIS, model=model, told=told, say=lambda _line: None)
+        with tempfile.TemporaryDirectory(prefix="mlk8s-bench-") as folder:
+            result = self._service.running_canary().run(
+                ANALYSIS, model=model, told=Told(directory=folder), say=lambda _line: None
+            )
         if result.outcome not in ("promoted", "rolled back"):
             return Ended("not decided", None)
         assert result.decision is not None
