@@ -49,26 +49,27 @@ class Progress:
     def _waits(self) -> str:
         return f"waiting, {to_go(self.decision)}"
 
-    def state(self) -> str:
-        """Return what goes on, or keeps it from going on, in words: held, nothing seen, no pod, to go."""
+    def states(self) -> tuple[str, ...]:
+        """Return what goes on, or keeps it from going on: nothing seen, held, no pod; what is to go."""
         decision, block = self.decision, self.block
-        parts = []
+        found = []
         if self.blind:
-            parts.append(f"nothing seen ({self.blind}), so the weight stays")
+            found.append(f"nothing seen ({self.blind}): the weight stays")
         elif block.missing:
-            parts.append("nothing was seen in the last block")
+            found.append("nothing was seen in the last block")
         if self.held:
-            parts.append(f"held: {self.held}; only a rollback is done by itself")
+            found.append(f"held: {self.held}; only a rollback is done by itself")
         elif not self.weight and not decision.final:
-            parts.append("weight 0: it gets no requests until a pod of it is ready")
+            found.append("weight 0: it gets no requests until a pod of it is ready")
         if not decision.final:
-            parts.append(to_go(decision))
-        elif decision.action == "hold":
-            parts.append(f"{decision.verdict}: {decision.reasons[0]}")
+            found.append(to_go(decision))
+        elif decision.action == "promote":
+            found.append(f"{'would be promoted' if self.held else 'promotion'}: {decision.reasons[0]}")
+        elif decision.action == "rollback":
+            found.append(f"rollback: {decision.reasons[0]}")
         else:
-            doing = {"promote": "promotion", "rollback": "rollback"}.get(decision.action, decision.verdict)
-            parts.append(f"{doing}: {decision.reasons[0]}")
-        return " · ".join(parts)
+            found.append(f"{decision.verdict}: {decision.reasons[0]}")
+        return tuple(found)
 
 
 def to_go(decision: Decision) -> str:

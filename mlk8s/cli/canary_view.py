@@ -88,11 +88,15 @@ def table(progress: Progress, blocks: Sequence[Block], *, ascii_only: bool = Fal
         for one in item.evidence:
             end = "promotes" if one.claim == "within the SLO" else "rolls back"
             bar = gauge(one.log10 / one.line, ascii_only=ascii_only)
-            found.add_row(f"  {one.claim}", bar, f"{one.log10:.1f} of {one.line:.1f}", end)
+            far = Text(f"{one.log10:.1f} of {one.line:.1f}", style="bold" if one.reached else "")
+            found.add_row(f"  {one.claim}", bar, far, end)
     parts: list[RenderableType] = [
         Text(f"{progress.service}: {progress.model}", style="bold"),
         Text(f"{facts} · {harmed}"),
-        Text(progress.state()),
+        *(
+            Text(words, style="bold" if progress.held or progress.blind else "")
+            for words in progress.states()
+        ),
         found,
     ]
     if not ascii_only:

@@ -47,12 +47,12 @@ class Watched:
 
     @cached_property
     def _picture(self) -> Picture | None:
-        from mlk8s.report.evidence import draw_evidence
+        from mlk8s.report.evidence import draw_entries
 
         if self.record is None or not self.record.entries:
             return None
         title = f"{self.service}: {self.rollout.model} {self.rollout.outcome or 'goes on'}"
-        return draw_evidence(self.record, title=title)
+        return draw_entries(self.record.entries, title=title)
 
     def picture(self) -> Picture:
         """Return weight, requests, intervals and evidence over time as a static picture.

@@ -38,10 +38,11 @@ def draw_evidence(record: Record, *, title: str = "") -> Picture:
     """
     if not record.entries:
         raise UsageError("the rollout has no block yet", where="draw_evidence", expected="one block or more")
-    return draw_entries(record.entries, title=title)
+    verdict = record.entries[-1][1].verdict
+    return draw_entries(record.entries, title=f"{title}: {verdict}" if title else verdict)
 
 
-def draw_entries(entries: Entries, *, title: str = "") -> Picture:
+def draw_entries(entries: Entries, *, title: str) -> Picture:
     """Draw the blocks of a rollout with what was decided after each; there is one at least."""
     from matplotlib.figure import Figure
 
@@ -57,8 +58,7 @@ def draw_entries(entries: Entries, *, title: str = "") -> Picture:
         _evidence(panels[1][index], minutes, found)
         _traffic(panels[2][index], minutes, [block for block, _ in entries])
         panels[0][index].set_title(metric_words(metric), fontsize=11)
-    heading = f"{title}: {last.verdict}" if title else last.verdict
-    figure.suptitle(heading, fontsize=12, fontweight="bold")
+    figure.suptitle(title, fontsize=12, fontweight="bold")
     return Picture(figure, describe(entries), caption=last.reasons[0])
 
 
@@ -116,11 +116,11 @@ def _interval(axes: Axes, minutes: Sequence[float], found: Sequence[MetricEviden
     )
     axes.set_ylim(0, 100 * share_limit(bound, (one.estimate for one in found)))
     axes.set_ylabel("bad requests in %")
-    _finish(axes, "upper right")
+    _finish(axes, "best")
 
 
 def _evidence(axes: Axes, minutes: Sequence[float], found: Sequence[MetricEvidence]) -> None:
-    top = 0.0
+    top, lines = 0.0, dict[Claim, float]()
     for claim, (colour, style) in _STYLES.items():
         series = [one.claim(claim) for one in found]
         if series[-1] is None:
@@ -130,13 +130,16 @@ def _evidence(axes: Axes, minutes: Sequence[float], found: Sequence[MetricEviden
         axes.plot(minutes, values, color=colour, linestyle=style, drawstyle="steps-post", label=claim)
         axes.axhline(line, color=colour, linestyle=style, linewidth=0.8, alpha=0.6)
         if claim != "worse than stable":  # its line is that of "worse than the SLO"
-            name = "promote" if claim == "within the SLO" else "roll back"
-            axes.annotate(
-                name, (1, line), (-3, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
-                ha="right", fontsize=8, color=colour,
-            )  # fmt: skip
+            lines[claim] = line
         top = max(top, line, *values)
     axes.set_ylim(FLOOR, min(8.0, top + 1.8))
+    upper = max(lines, key=lambda claim: (lines[claim], claim))  # "worse ..." where both are one line
+    for claim, line in lines.items():
+        axes.annotate(  # beside the panel: within it the evidence would cross it
+            "promote" if claim == "within the SLO" else "roll back", (1, line), (3, 0),
+            xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8,
+            color=_STYLES[claim][0], va="bottom" if claim == upper else "top",
+        )  # fmt: skip
     axes.axhline(0, color=BLACK, linewidth=0.6)
     axes.set_ylabel("evidence, powers of ten")
     _finish(axes, "upper left")
@@ -154,9 +157,9 @@ def _traffic(axes: Axes, minutes: Sequence[float], blocks: Sequence[Block]) -> N
     _finish(axes, "lower right")
 
 
-def _finish(axes: Axes, place: Literal["upper right", "upper left", "lower right"]) -> None:
+def _finish(axes: Axes, place: Literal["best", "upper left", "lower right"]) -> None:
     axes.grid(True, color="#dddddd", linewidth=0.6)
-    axes.legend(frameon=False, fontsize=8, loc=place)
+    axes.legend(fontsize=8, loc=place, framealpha=0.7, edgecolor="none")
 
 
 def _numbers(values: Sequence[float | None]) -> list[Any]:

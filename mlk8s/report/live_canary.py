@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from mlk8s.assess.evidence.decision import Claim, MetricEvidence
+from mlk8s.assess.evidence.decision import Claim, Evidence, MetricEvidence
 from mlk8s.assess.evidence.words import count_words, duration_words, metric_words, share_words
 from mlk8s.assess.rollout_words import Progress
 from mlk8s.report.evidence import FLOOR, Entries, minutes_of, share_limit
@@ -77,7 +77,8 @@ def charts_html(entries: Entries) -> str:
     charts = [_traffic(shown, minutes, across)]
     for index in range(len(shown[-1][1].metrics)):
         found = [decision.metrics[index] for _, decision in shown]
-        charts += [_interval(found, minutes, across), _evidence(found, minutes, across)]
+        # One part: they stay side by side where a row has room for two charts.
+        charts.append(beside([_interval(found, minutes, across), _evidence(found, minutes, across)]))
     return beside(charts)
 
 
@@ -141,23 +142,31 @@ def _evidence(found: Sequence[MetricEvidence], minutes: Sequence[float], across:
     most = max([now.line for _, now, _ in tested] + [max(series) for series in values.values()])
     top = min(_HIGHEST, float(int(most + 1.5)))
     frame = Frame(
-        "Its evidence (powers of ten)", [look for look, _, _ in tested], across, (FLOOR, top), _WIDTH, _HEIGHT
+        f"Evidence, powers of ten: {metric_words(last)}",
+        [look for look, _, _ in tested],
+        across,
+        (FLOOR, top),
+        _WIDTH,
+        _HEIGHT,
     )
     parts = []
     for look, now, claim in tested:
         if claim != "worse than stable":  # its line is that of "worse than the SLO"
-            within = claim == "within the SLO"
             parts.append(frame.level(look._replace(width=1.0), now.line))
-            parts.append(text(
-                frame.x(across[1]) if within else frame.x(across[0]) + 4, frame.y(now.line) - 3,
-                f"promote from {now.line:.1f} on" if within else f"roll back from {now.line:.1f} on",
-                "end" if within else "start", colour=look.colour,
-            ))  # fmt: skip
+            parts.append(_line_label(frame, now, look.colour))
         parts.append(frame.drawn(look, list(zip(minutes, values[claim], strict=True))))
     ticks = [(float(value), f"{value}") for value in range(-2, int(top) + 1, 2)]
     words = ", ".join(f"{now.claim} {now.log10:.1f} of {now.line:.1f}" for _, now, _ in tested)
     alt = f"Evidence for {metric_words(last)}, powers of ten of its decision line: {words}"
     return frame.chart(parts, ticks=ticks, below=_below(across), alt=alt)
+
+
+def _line_label(frame: Frame, now: Evidence, colour: str) -> str:
+    """Return the name of a decision line, where evidence begins: one above, one below, lest they meet."""
+    y, x = frame.y(now.line), frame.x(frame.across[0]) + 4
+    if now.claim == "within the SLO":
+        return text(x, y + 10, f"promote from {now.line:.1f} on", "start", colour=colour)
+    return text(x, y - 3, f"roll back from {now.line:.1f} on", "start", colour=colour)
 
 
 def _percent(minutes: Sequence[float], shares: Iterable[float | None]) -> list[tuple[float, float | None]]:

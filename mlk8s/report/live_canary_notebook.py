@@ -171,7 +171,7 @@ class CanaryView:
             words = {"resume": "go on", "rollback": "roll back"}.get(self._asked, self._asked)
             return f"asked: {words}"
         if self._progress is not None:
-            return self._progress.state()
+            return " · ".join(self._progress.states())
         return (
             "the first block is being counted" if self._begun else "starting: the canary gets no requests yet"
         )
