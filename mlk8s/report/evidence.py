@@ -105,12 +105,12 @@ def _interval(axes: Axes, minutes: Sequence[float], found: Sequence[MetricEviden
     bound = found[-1].bound
     axes.fill_between(
         minutes, [100 * one.low for one in found], [100 * one.high for one in found], color=_BAND, alpha=0.35,
-        linewidth=0, step="post", label="canary, interval",
+        linewidth=0, label="canary, interval",
     )  # fmt: skip
     seen = [None if one.estimate is None else 100 * one.estimate for one in found]
-    axes.plot(minutes, _numbers(seen), color="#0072B2", drawstyle="steps-post", label="canary")
+    axes.plot(minutes, _numbers(seen), color="#0072B2", label="canary")
     stable = [None if one.stable_estimate is None else 100 * one.stable_estimate for one in found]
-    axes.plot(minutes, _numbers(stable), color=_GREY, linestyle=":", drawstyle="steps-post", label="stable")
+    axes.plot(minutes, _numbers(stable), color=_GREY, linestyle=":", label="stable")
     axes.axhline(
         100 * bound, color=BLACK, linestyle=(0, (5, 2)), linewidth=1, label=f"SLO {share_words(bound)}"
     )
@@ -127,7 +127,7 @@ def _evidence(axes: Axes, minutes: Sequence[float], found: Sequence[MetricEviden
             continue
         values = [max(FLOOR, one.log10) for one in series if one]
         line = series[-1].line
-        axes.plot(minutes, values, color=colour, linestyle=style, drawstyle="steps-post", label=claim)
+        axes.plot(minutes, values, color=colour, linestyle=style, label=claim)
         axes.axhline(line, color=colour, linestyle=style, linewidth=0.8, alpha=0.6)
         if claim != "worse than stable":  # its line is that of "worse than the SLO"
             lines[claim] = line
@@ -147,7 +147,8 @@ def _evidence(axes: Axes, minutes: Sequence[float], found: Sequence[MetricEviden
 
 def _traffic(axes: Axes, minutes: Sequence[float], blocks: Sequence[Block]) -> None:
     weight = [float(block.weight) for block in blocks]
-    axes.step(minutes, weight, where="post", color=BLACK, label="weight")
+    begun = [minute - block.seconds / 60 for minute, block in zip(minutes, blocks, strict=True)]
+    axes.step([*begun, minutes[-1]], [*weight, weight[-1]], where="post", color=BLACK, label="weight")
     missing = [minute for minute, block in zip(minutes, blocks, strict=True) if block.missing]
     if missing:
         axes.plot(missing, [0.0] * len(missing), "x", color="#D55E00", label="no data", clip_on=False)

@@ -11,7 +11,7 @@ from mlk8s.assess.rollout_words import Progress
 from mlk8s.report.evidence import FLOOR, Entries, minutes_of, share_limit
 from mlk8s.report.live import Number, numbers_cells
 from mlk8s.report.plots import BLUE, PURPLE, SKY, VERMILLION
-from mlk8s.report.svg import INK, Frame, Line, beside, round_up, short, text
+from mlk8s.report.svg import INK, Frame, Line, Point, beside, round_up, short, text
 
 _WIDTH, _HEIGHT = 372, 168
 _MOST = 150
@@ -91,10 +91,11 @@ def _traffic(entries: Entries, minutes: Sequence[float], across: tuple[float, fl
         shares.append(100 * block.canary.requests / every if every else None)
     top = round_up(max(10.0, *(block.weight for block, _ in entries), *(share or 0.0 for share in shares)))
     frame = Frame("Requests led to the canary (%)", (weight, seen), across, (0.0, top), _WIDTH, _HEIGHT)
+    begun: list[Point] = [
+        (at - block.seconds / 60, block.weight) for at, (block, _) in zip(minutes, entries, strict=True)
+    ]
     parts = [
-        frame.drawn(
-            weight, [(at, block.weight) for at, (block, _) in zip(minutes, entries, strict=True)], steps=True
-        ),
+        frame.drawn(weight, [*begun, (minutes[-1], begun[-1][1])], steps=True),
         frame.drawn(seen, list(zip(minutes, shares, strict=True))),
     ]
     missing = [at for at, (block, _) in zip(minutes, entries, strict=True) if block.missing]
