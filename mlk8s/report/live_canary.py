@@ -25,7 +25,7 @@ _CLAIMS: dict[Claim, Line] = {
 }
 _CANARY, _STABLE = Line("canary", "", 2.2, BLUE), Line("stable", "1 3", 1.8, INK)
 _BAND = Line("its interval", "", 8, SKY)
-_BESIDE = "minutes since the first weight"
+_BESIDE = "time since the first weight"
 
 
 def numbers(progress: Progress) -> list[Number]:
@@ -179,4 +179,5 @@ def _ticks(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def _below(across: tuple[float, float]) -> tuple[str, str, str]:
-    return f"{across[0]:.3g}", _BESIDE, f"{across[1]:.3g}"
+    first, last = (duration_words(60 * minute) for minute in across)
+    return first, _BESIDE, last

@@ -23,7 +23,7 @@ _SHOWN = 5
 """Lines that are shown of what was said."""
 _PATIENCE = 30.0
 """Seconds after which what was asked, and had no effect that is seen, may be asked again."""
-_GRACE = 3.0
+_GRACE = 10.0
 """Seconds that a front end has to tell that it is there, before lines are printed."""
 _QUESTIONS = {
     "promote": ("Give all requests to the new version now?", "Yes, promote"),
@@ -80,7 +80,6 @@ class CanaryView:
         self._tell(str(progress))
 
     def wish(self) -> Wish | None:
-        self._messages.handle()
         self._tell()
         if not self._begun:
             self._begun = self._stale = True
@@ -182,6 +181,7 @@ class CanaryView:
         """Print what was to be seen, where no front end shows it."""
         if line is not None:
             self._unseen.append(line)
+        self._messages.handle()
         if self._head._view_count:
             self._unseen.clear()
         elif flush or time.monotonic() > self._opened + _GRACE:
