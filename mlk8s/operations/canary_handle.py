@@ -45,13 +45,15 @@ class CanaryHandle:
 
     def _view(self, live: bool | None, view: View | None, say: Say | None) -> tuple[View, Say]:
         """Return what shows a rollout, and what is told each line."""
+        from mlk8s.operations.canary_known import known
         from mlk8s.operations.canary_left import left
         from mlk8s.operations.live import choose_canary
 
         if view is not None:
             return view, say or print
         cluster, _, name, namespace = self._place()
-        return choose_canary(live, name, say or print, lambda: left(cluster, name, namespace))
+        place = cluster, name, namespace
+        return choose_canary(live, name, say or print, lambda: left(*place), lambda: known(*place))
 
     def status(self) -> CanaryStatus:
         """Return the canary's phase, weight and pods as the cluster has them now."""

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlk8s.assess.evidence import Block, Decision, Judge, Record, slo_edges
+from mlk8s.assess.evidence import Record
 from mlk8s.assess.rollout_words import Progress, status_lines
 from mlk8s.clients.clock import Clock
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.errors import UsageError
 from mlk8s.operations import canary, rollout_state
+from mlk8s.operations.canary_known import Judged
 from mlk8s.operations.canary_left import left
 from mlk8s.operations.canary_look import lease_name
 from mlk8s.operations.lease import DURATION, operator_name, working
-from mlk8s.operations.rollout_state import Packed, Rollout, Wish
+from mlk8s.operations.rollout_state import Rollout, Wish
 from mlk8s.spec.analysis import Analysis
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class _Watching:
         self._news = self._clock.now()
         """When the last block was seen, or it was looked who works on it."""
         self._last: Rollout | None = None
+        self._alone = False
 
     def run(self) -> Watched:
         while True:
@@ -152,7 +154,7 @@ class _Watching:
             self._view.show(
                 Progress(self._name, rollout.model, rollout.weight, block, decision, rollout.held)
             )
-            self._news = self._clock.now()
+            self._news, self._alone = self._clock.now(), False
         self._shown = len(entries)
 
     def _tell(self, rollout: Rollout) -> None:
@@ -162,9 +164,11 @@ class _Watching:
             self._say(f"{self._name}: {line}")
 
     def _look(self) -> None:
-        """Say that nobody works on it, where that is so: no block comes."""
+        """Say once that nobody works on it, where that is so: no block comes."""
         self._news = self._clock.now()
-        if working(self._cluster, lease_name(self._name), self._namespace) is None:
+        before, by = self._alone, working(self._cluster, lease_name(self._name), self._namespace)
+        self._alone = by is None
+        if self._alone and not before:
             self._say(left(self._cluster, self._name, self._namespace))
 
     def _wait(self, until: float) -> None:
@@ -211,28 +215,3 @@ def changes(last: Rollout | None, now: Rollout) -> list[str]:
     if last is not None and last.weight != now.weight:
         found.append(f"weight {now.weight}")
     return found
-
-
-class Judged:
-    """The blocks that a rollout has in the cluster, judged again: each once, however often they are read."""
-
-    def __init__(self) -> None:
-        self._begun: tuple[str, float] | None = None
-        self._entries: list[tuple[Block, Decision]] = []
-
-    def read(self, rollout: Rollout, packed: Packed) -> Record | None:
-        """Return them with what was decided; None before the first weight."""
-        if packed.state is None:
-            return None
-        started, blocks = float(packed.state["started"]), packed.state["blocks"]
-        begun = rollout.run, started
-        if begun != self._begun or len(blocks) < len(self._entries):  # the evidence began anew
-            analysis = Analysis(**rollout.analysis)
-            edges, _ = slo_edges(analysis.slo)
-            self._begun, self._judge, self._entries = begun, Judge(analysis, edges=edges), []
-            self._state = self._judge.start(started)
-        for item in blocks[len(self._entries) :]:
-            block = Block.from_dict(item)
-            self._state = self._judge.step(self._state, block)
-            self._entries.append((block, self._judge.decide(self._state)))
-        return Record(self._judge.analysis, started, tuple(self._entries), self._judge.edges)

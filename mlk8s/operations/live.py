@@ -14,6 +14,7 @@ from mlk8s.spec.load import LoadProfile
 
 if TYPE_CHECKING:
     from mlk8s.operations import canary_run
+    from mlk8s.report.evidence import Entries
 
 Opener = Callable[[LoadProfile, str], View]
 """Takes the profile and the name of the service."""
@@ -40,13 +41,14 @@ def choose(live: bool | Opener | None) -> Opener:
 
 
 def choose_canary(
-    live: bool | None, name: str, say: Say, left: Callable[[], str]
+    live: bool | None, name: str, say: Say, left: Callable[[], str], known: Callable[[], Entries]
 ) -> tuple[canary_run.View, Say]:
     """Return the view of a rollout that `live` asks for, and what is to be told each line.
 
     Args:
         live: None shows it where there is a kernel that can.
         left: says what the cluster has when it was interrupted.
+        known: returns the blocks that were before the first one that is shown.
 
     Raises:
         UsageError: as `choose`.
@@ -58,7 +60,7 @@ def choose_canary(
         return canary_run.Lines(say), say
     from mlk8s.report.live_canary_notebook import CanaryView
 
-    view = CanaryView(kernel, name, say, left)
+    view = CanaryView(kernel, name, say, left, known)
     return view, view.say
 
 

@@ -12,6 +12,7 @@ from mlk8s.assess.evidence import Block, Decision
 from mlk8s.assess.rollout_words import Progress
 from mlk8s.clients.kernel import WidgetMessages
 from mlk8s.report.canary_end import end_html
+from mlk8s.report.evidence import Entries
 from mlk8s.report.live_canary import charts_html, head_html, numbers, said_html
 
 if TYPE_CHECKING:
@@ -41,10 +42,13 @@ class CanaryView:
         name: of the service.
         say: gets each line where nobody sees the view.
         left: says what the cluster has when it was interrupted.
+        known: returns the blocks that were before the first one that is shown.
     """
 
-    def __init__(self, kernel: Any, name: str, say: Callable[[str], None], left: Callable[[], str]) -> None:
-        self._name, self._print, self._left = name, say, left
+    def __init__(self, kernel: Any, name: str, say: Callable[[str], None], left: Callable[[], str],
+        known: Callable[[], Entries],
+    ) -> None:  # fmt: skip
+        self._name, self._print, self._left, self._known = name, say, left, known
         self._entries: list[tuple[Block, Decision]] = []
         self._lines: list[str] = []
         self._unseen: list[str] = []
@@ -70,6 +74,8 @@ class CanaryView:
         decision = progress.decision
         if self._entries and decision.blocks <= self._entries[-1][1].blocks:
             self._entries.clear()  # the evidence began anew
+        elif not self._entries and decision.blocks > 1:  # another process began it
+            self._entries += self._known()[: decision.blocks - 1]
         self._entries.append((progress.block, decision))
         self._progress = progress
         ends = {"promote"} if progress.held is None else set()

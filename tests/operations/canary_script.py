@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import mlk8s
-from mlk8s.assess.evidence import Block, Counts, Judge, Record
+from mlk8s.assess.evidence import Block, Counts, Decision, Judge, Record
 from mlk8s.assess.rollout_words import Progress
 from mlk8s.operations.canary_run import CanaryResult
 from mlk8s.operations.live import choose_canary
@@ -26,11 +26,14 @@ def blocks(count: int, weight: int = 20) -> list[Block]:
     return found
 
 
-def play(directory: Path, *, count: int = 400, pause: float = 0.2, live: bool | None = None) -> CanaryResult:
-    """Show a block each `pause` seconds until there are none, or somebody ends it."""
+def play(
+    directory: Path, *, count: int = 400, pause: float = 0.2, before: int = 0, live: bool | None = None
+) -> CanaryResult:
+    """Show a block each `pause` seconds until there are none, or somebody ends it; the first ones not."""
     judge, began = Judge(ANALYSIS), time.monotonic()
     state, lines = judge.start(0.0), [Record.head(ANALYSIS, 0.0)]
-    view, say = choose_canary(live, "iris", print, lambda: LEFT)
+    entries: list[tuple[Block, Decision]] = []
+    view, say = choose_canary(live, "iris", print, lambda: LEFT, lambda: tuple(entries[:before]))
     result, outcome, held = None, "inconclusive", None
     try:
         say("iris: weight 20")
@@ -38,6 +41,9 @@ def play(directory: Path, *, count: int = 400, pause: float = 0.2, live: bool | 
             state = judge.step(state, block)
             decision = judge.decide(state)
             lines.append(Record.line(block, decision))
+            entries.append((block, decision))
+            if len(entries) <= before:
+                continue
             view.show(Progress("iris", MODEL, block.weight, block, decision, held))
             end, wish = time.monotonic() + pause, None
             while wish is None and time.monotonic() < end:

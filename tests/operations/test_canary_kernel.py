@@ -98,7 +98,7 @@ def test_hold_goes_on_and_rollback_needs_a_yes(way: str, kernel: Kernel, tmp_pat
 def test_seen_view_shows_weight_requests_intervals_evidence_and_prints_nothing(
     kernel: Kernel, tmp_path: Path
 ) -> None:
-    front = Front(kernel[1], cell(tmp_path, ", count=25"))
+    front = Front(kernel[1], cell(tmp_path, ", count=65, before=40"))
     front.until(lambda: front.named("ButtonModel"))
     front.seen()
     words = (
@@ -110,6 +110,12 @@ def test_seen_view_shows_weight_requests_intervals_evidence_and_prints_nothing(
         "roll back from 2.6 on",
     )
     front.until(lambda: all(word in shown(front) for word in words))
+    charts = next(
+        str(front.widgets[comm]["value"])
+        for comm in front.named("HTMLModel")
+        if "<svg" in str(front.widgets[comm]["value"])
+    )
+    assert "M44.0 " in charts, "what another process saw is drawn, too: the weight from the first second on"
     front.until(lambda: front.over)
     assert not [content for kind, content in front.outputs if kind in ("stream", "error")]
 
@@ -148,7 +154,7 @@ def test_without_a_kernel_there_are_lines() -> None:
     from mlk8s.operations.canary_run import Lines
     from mlk8s.operations.live import choose_canary
 
-    view, say = choose_canary(None, "iris", print, lambda: "")
+    view, say = choose_canary(None, "iris", print, lambda: "", tuple)
     assert isinstance(view, Lines) and say is print
     with pytest.raises(UsageError, match="a live view needs a notebook"):
-        choose_canary(True, "iris", print, lambda: "")
+        choose_canary(True, "iris", print, lambda: "", tuple)

@@ -9,8 +9,9 @@ import pytest
 
 import mlk8s
 from mlk8s.assess.evidence import Block, Counts, Judge
+from mlk8s.operations.canary_known import Judged
 from mlk8s.operations.canary_left import left_words
-from mlk8s.operations.canary_watch import Judged, Watched, changes
+from mlk8s.operations.canary_watch import Watched, changes
 from mlk8s.operations.rollout_state import Packed, Rollout
 
 ANALYSIS = mlk8s.Analysis(slo=mlk8s.Slo(errors=0.05))
