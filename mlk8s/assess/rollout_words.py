@@ -49,6 +49,28 @@ class Progress:
     def _waits(self) -> str:
         return f"waiting, {to_go(self.decision)}"
 
+    def states(self) -> tuple[str, ...]:
+        """Return what goes on, or keeps it from going on: nothing seen, held, no pod; what is to go."""
+        decision, block = self.decision, self.block
+        found = []
+        if self.blind:
+            found.append(f"nothing seen ({self.blind}): the weight stays")
+        elif block.missing:
+            found.append("nothing was seen in the last block")
+        if self.held:
+            found.append(f"held: {self.held}; only a rollback is done by itself")
+        elif not self.weight and not decision.final:
+            found.append("weight 0: it gets no requests until a pod of it is ready")
+        if not decision.final:
+            found.append(to_go(decision))
+        elif decision.action == "promote":
+            found.append(f"{'would be promoted' if self.held else 'promotion'}: {decision.reasons[0]}")
+        elif decision.action == "rollback":
+            found.append(f"rollback: {decision.reasons[0]}")
+        else:
+            found.append(f"{decision.verdict}: {decision.reasons[0]}")
+        return tuple(found)
+
 
 def to_go(decision: Decision) -> str:
     """Return how much is still needed, in words."""

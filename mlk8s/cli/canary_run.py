@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +36,7 @@ from mlk8s.errors import Mlk8sError, RolledBack, UsageError
 if TYPE_CHECKING:
     from mlk8s.operations.canary_handle import CanaryHandle
     from mlk8s.operations.canary_run import CanaryResult
+    from mlk8s.operations.connection import Kubernetes
     from mlk8s.spec.analysis import Analysis
 
 _TOLD = "Who is told"
@@ -141,7 +143,7 @@ def run(
     spec: dict[str, Any] = {"model": model, "header": header, "cookie": cookie, "replicas": replicas}
     if _in_cluster(handle, analysis, spec, in_cluster, detach, image, options, output):
         return
-    with leaves(_left(name)):
+    with leaves(_left(k8s, name)):
         result = handle.run(
             analysis,
             **spec,
@@ -168,10 +170,11 @@ def resume(
 ) -> None:
     """Go on with a rollout that is held, or whose process is gone; exit codes as `run`."""
     options = rollout_options(webhook, metrics_port, directory, blind, timeout)
-    handle = open_namespace(context, namespace, kubeconfig).service(name).running_canary()
+    k8s = open_namespace(context, namespace, kubeconfig)
+    handle = k8s.service(name).running_canary()
     if _in_cluster(handle, None, {}, in_cluster, detach, image, options, output):
         return
-    with leaves(_left(name)):
+    with leaves(_left(k8s, name)):
         result = handle.resume(view=open_view(say), **options)
     if result is not None:
         end_with(result, output)
@@ -188,9 +191,9 @@ def watch(
     name: Name, context: Context = None, namespace: Namespace = None, kubeconfig: Kubeconfig = None
 ) -> None:
     """Show a rollout that any process works on, block by block, until it ends; Ctrl-C ends only this."""
-    canary = open_namespace(context, namespace, kubeconfig).service(name).running_canary()
-    with leaves("the rollout goes on"):
-        print(canary.watch(view=open_view(say), say=say))
+    k8s = open_namespace(context, namespace, kubeconfig)
+    with leaves(_left(k8s, name)):
+        print(k8s.service(name).running_canary().watch(view=open_view(say), say=say))
 
 
 def abort(
@@ -279,11 +282,11 @@ def _in_cluster(
     return True
 
 
-def _left(name: str) -> str:
-    return (
-        f"the canary of {name} keeps its weight and nobody watches it; `mlk8s canary resume {name}` goes on, "
-        f"`mlk8s canary abort {name}` rolls back"
-    )
+def _left(k8s: Kubernetes, name: str) -> Callable[[], str]:
+    """Return what looks at what is left after a Ctrl-C."""
+    from mlk8s.operations.canary_left import left
+
+    return lambda: left(k8s.cluster, name, k8s.namespace)
 
 
 def end_with(result: CanaryResult, output: Form) -> None:

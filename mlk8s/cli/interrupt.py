@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -11,13 +11,14 @@ class ReaderGone(Exception):
 
 
 @contextmanager
-def leaves(state: str) -> Iterator[None]:
+def leaves(state: str | Callable[[], str]) -> Iterator[None]:
     """Say what is left when the block is interrupted.
 
     Args:
-        state: what the cluster or the disk has then, and how to go on.
+        state: what the cluster or the disk has then, and how to go on; or what looks for it then.
     """
     try:
         yield
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(f"interrupted: {str(error) or state}") from None
+        words = str(error) or (state if isinstance(state, str) else state())
+        raise KeyboardInterrupt(f"interrupted: {words}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlk8s.errors import UsageError
@@ -41,6 +42,18 @@ class CanaryHandle:
     def _place(self) -> tuple[Cluster, Platform, str, str]:
         service = self.service
         return service.cluster, service.platform, service.name, service.namespace
+
+    def _view(self, live: bool | None, view: View | None, say: Say | None) -> tuple[View, Say]:
+        """Return what shows a rollout, and what is told each line."""
+        from mlk8s.operations.canary_known import known
+        from mlk8s.operations.canary_left import left
+        from mlk8s.operations.live import choose_canary
+
+        if view is not None:
+            return view, say or print
+        cluster, _, name, namespace = self._place()
+        place = cluster, name, namespace
+        return choose_canary(live, name, say or print, lambda: left(*place), lambda: known(*place))
 
     def status(self) -> CanaryStatus:
         """Return the canary's phase, weight and pods as the cluster has them now."""
@@ -87,6 +100,7 @@ class CanaryHandle:
         timeout: float = 180.0,
         say: Say | None = None,
         view: View | None = None,
+        live: bool | None = None,
     ) -> CanaryResult:
         """Bring the canary to its end by evidence: weight, then promotion or rollback; see `canary_run.run`.
 
@@ -98,21 +112,26 @@ class CanaryHandle:
             replicas: its pods.
             told: run directory, webhook, metrics.
             blind: seconds for which Prometheus, or all its pods, may be away before it is rolled back.
+            view: what shows it, in place of what `live` chooses.
+            live: whether the cell of a notebook shows it while it runs, with buttons to promote, hold and
+                roll back; None where there is an IPython kernel with ipywidgets.
 
         Raises:
-            UsageError: no model is given, and there is no canary.
+            UsageError: no model is given, and there is no canary; or a live view where there is no notebook.
         """
         from mlk8s.operations import canary_run
 
+        canary = self._canary(model, header, cookie, replicas)
+        shown, told_of = self._view(live, view, say)
         return canary_run.run(
             *self._place(),
-            self._canary(model, header, cookie, replicas),
+            canary,
             analysis,
             told=told,
             blind=blind,
             timeout=timeout,
-            say=say or print,
-            view=view,
+            say=told_of,
+            view=shown,
         )
 
     def launch(
@@ -156,17 +175,21 @@ class CanaryHandle:
         )
 
     def follow(
-        self, *, told: Told | None = None, say: Say | None = None, view: View | None = None
-    ) -> CanaryResult:
+        self, *, told: Told | None = None, say: Say | None = None, view: View | None = None,
+        live: bool | None = None,
+    ) -> CanaryResult:  # fmt: skip
         """Watch a rollout that the cluster works on until it ends, and keep its evidence here, too.
+
+        Args:
+            view, live: as `run`.
 
         Raises:
             ClusterError: its Job is over and the rollout is not.
         """
         from mlk8s.operations.canary_job import follow
 
-        cluster, _, name, namespace = self._place()
-        return follow(cluster, name, namespace, told=told, say=say or print, view=view)
+        shown, told_of = self._view(live, view, say)
+        return follow(*self._place(), told=told, say=told_of, view=shown)
 
     def _canary(self, model: str | None, header: str | None, cookie: str | None, replicas: int) -> Canary:
         """Return the canary that is asked for, or that runs already."""
@@ -225,9 +248,9 @@ class CanaryHandle:
 
     def resume(
         self, *, told: Told | None = None, blind: float = 300.0, timeout: float = 180.0,
-        say: Say | None = None, view: View | None = None,
+        say: Say | None = None, view: View | None = None, live: bool | None = None,
     ) -> CanaryResult | None:  # fmt: skip
-        """Go on with a rollout: one that was held, or one whose process is gone.
+        """Go on with a rollout: one that was held, or one whose process is gone; arguments as `run`.
 
         Returns:
             How it ended; None where another process goes on with it.
@@ -237,28 +260,30 @@ class CanaryHandle:
         cluster, _, name, namespace = self._place()
         if canary_ask.go_on(cluster, name, namespace, say=say or print):
             return None
+        shown, told_of = self._view(live, view, say)
         return canary_run.resume(
-            *self._place(), told=told, blind=blind, timeout=timeout, say=say or print, view=view
+            *self._place(), told=told, blind=blind, timeout=timeout, say=told_of, view=shown
         )
 
     def watch(
-        self, *, seconds: float | None = None, view: View | None = None, say: Say | None = None
-    ) -> Watched:
+        self, *, seconds: float | None = None, view: View | None = None, say: Say | None = None,
+        live: bool | None = None,
+    ) -> Watched:  # fmt: skip
         """Show a rollout that any process works on, block by block, until it ends; then a picture is left.
 
         Args:
             seconds: ends the watching, not the rollout.
-            view: what shows it; None prints a line a block.
+            view, live: as `run`.
 
         Raises:
-            UsageError: there was no analysed rollout.
+            UsageError: there was no analysed rollout; or a live view where there is no notebook.
         """
         from mlk8s.operations.canary_run import Lines
         from mlk8s.operations.canary_watch import watch
 
-        cluster, _, name, namespace = self._place()
-        shown = view or Lines(say or print)
-        return watch(cluster, name, namespace, shown, seconds=seconds, say=say or print)
+        shown, told_of = self._view(live, view, say)
+        found = watch(*self._place(), shown, seconds=seconds, say=told_of)
+        return replace(found, shown=view is None and not isinstance(shown, Lines))
 
     def hold(self, *, say: Say | None = None) -> None:
         """Keep weight and version of a running rollout as they are, except for a rollback, until `resume`."""

@@ -123,6 +123,7 @@ def launch(
 
 def follow(
     cluster: Cluster,
+    platform: Platform,
     name: str,
     namespace: str,
     *,
@@ -142,7 +143,7 @@ def follow(
     began = clock.now()
     directory = run_directory(told.directory if told is not None else None, name, clock)
     watched = watch(
-        cluster, name, namespace, view or Lines(say),
+        cluster, platform, name, namespace, view or Lines(say),
         alive=JobWatch(cluster, name, namespace, say), say=say,
     )  # fmt: skip
     rollout, record = watched.rollout, watched.record

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from mlk8s.assess.evidence import Decision
+from mlk8s.assess.evidence import Decision, Record
 from mlk8s.assess.rollout_words import Progress
 from mlk8s.clients.clock import Clock
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.clients.prometheus import Prometheus
-from mlk8s.errors import Mlk8sError, NotFound
+from mlk8s.errors import Mlk8sError, NotFound, UsageError
 from mlk8s.operations.canary import working
 from mlk8s.operations.canary_look import KINDS
 from mlk8s.operations.canary_open import Plan, open_rollout
@@ -26,9 +26,12 @@ from mlk8s.operations.outage import Outage
 from mlk8s.operations.preflight import require_permissions
 from mlk8s.operations.rollout_judged import Settings
 from mlk8s.operations.rollout_state import Rollout, Wish
-from mlk8s.operations.rollout_tell import Teller, Told
+from mlk8s.operations.rollout_tell import EVIDENCE, Teller, Told
 from mlk8s.spec.analysis import Analysis
 from mlk8s.spec.canary import Canary
+
+if TYPE_CHECKING:
+    from mlk8s.operations.canary_watch import Watched
 
 __all__ = ["BLIND", "CanaryResult", "Lines", "Told", "View", "resume", "run"]
 
@@ -37,7 +40,7 @@ BLIND = 300.0
 """Seconds for which the evidence, or every pod of the canary, may be away before it is rolled back."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CanaryResult:
     """How a rollout ended.
 
@@ -68,6 +71,18 @@ class CanaryResult:
         """Whether the new version has all requests."""
         return self.outcome == "promoted"
 
+    @property
+    def record(self) -> Record | None:
+        """Its blocks and decisions, as its directory has them; None where it ended before the first one."""
+        try:
+            with (self.directory / EVIDENCE).open() as lines:
+                return Record.read(lines)
+        except (OSError, UsageError):
+            return None
+
+    def __repr__(self) -> str:
+        return str(self)  # the decision's many numbers are for programs
+
     def __str__(self) -> str:
         lines = [f"{self.service}: {self.model} {self.outcome}", *(f"  {one}" for one in self.why)]
         return "\n".join([*lines, f"  evidence: {self.directory}"])
@@ -84,8 +99,8 @@ class View(Protocol):
         """Return what the user asked for since the last call."""
         ...
 
-    def end(self, result: CanaryResult | None) -> None:
-        """Leave what stays; None where it was broken off."""
+    def end(self, result: CanaryResult | Watched | None) -> None:
+        """Leave what stays, of a rollout or of a watched one; None where it was broken off."""
         ...
 
 
@@ -101,7 +116,7 @@ class Lines:
     def wish(self) -> Wish | None:
         return None
 
-    def end(self, result: CanaryResult | None) -> None:
+    def end(self, result: CanaryResult | Watched | None) -> None:
         """Leave nothing: the lines stay."""
 
 

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlk8s.assess.evidence import Block, Judge, Record, slo_edges
+from mlk8s.assess.evidence import Record
 from mlk8s.assess.rollout_words import Progress, status_lines
 from mlk8s.clients.clock import Clock
 from mlk8s.clients.cluster import Cluster
+from mlk8s.clients.platform import Platform
 from mlk8s.errors import UsageError
-from mlk8s.operations import rollout_state
-from mlk8s.operations.lease import operator_name
-from mlk8s.operations.rollout_state import Packed, Rollout
+from mlk8s.operations import canary, rollout_state
+from mlk8s.operations.canary_known import Judged
+from mlk8s.operations.canary_left import left
+from mlk8s.operations.canary_look import lease_name
+from mlk8s.operations.lease import DURATION, operator_name, working
+from mlk8s.operations.rollout_state import Rollout, Wish
 from mlk8s.spec.analysis import Analysis
 
 if TYPE_CHECKING:
@@ -26,7 +30,7 @@ Say = Callable[[str], None]
 _TICK = 0.2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Watched:
     """A rollout as it was when the watching ended; a notebook shows it as a picture.
 
@@ -34,20 +38,22 @@ class Watched:
         service: its service.
         rollout: what was written down.
         record: its blocks and decisions; None where it ended before the first block.
+        shown: a view has left the picture in the cell already.
     """
 
     service: str
     rollout: Rollout
     record: Record | None
+    shown: bool = False
 
     @cached_property
     def _picture(self) -> Picture | None:
-        from mlk8s.report.evidence import draw_evidence
+        from mlk8s.report.evidence import draw_entries
 
         if self.record is None or not self.record.entries:
             return None
         title = f"{self.service}: {self.rollout.model} {self.rollout.outcome or 'goes on'}"
-        return draw_evidence(self.record, title=title)
+        return draw_entries(self.record.entries, title=title)
 
     def picture(self) -> Picture:
         """Return weight, requests, intervals and evidence over time as a static picture.
@@ -68,13 +74,14 @@ class Watched:
         return str(self)
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        if self._picture is None:
+        if self.shown or self._picture is None:
             return {"text/plain": str(self)}
         return self._picture._repr_mimebundle_(**options)
 
 
 def watch(
     cluster: Cluster,
+    platform: Platform,
     name: str,
     namespace: str,
     view: View,
@@ -86,53 +93,125 @@ def watch(
     """Show a rollout block by block until it ends, and hand on what the view is asked for.
 
     Args:
-        view: what shows it; the wishes of its buttons are written down for the process that works on it.
+        view: what shows it; the wishes of its buttons are written down for the process that works on it, or
+            done here where none does.
         seconds: ends the watching, not the rollout; None watches to its end.
         alive: called at each look; what it raises ends the watching.
 
     Raises:
         UsageError: the service had no analysed rollout.
     """
-    clock = Clock()
-    end = None if seconds is None else clock.now() + seconds
-    shown = 0
+    found = None
     try:
+        found = _Watching(cluster, platform, name, namespace, view, seconds, alive, say).run()
+    finally:
+        view.end(found)
+    return found
+
+
+class _Watching:
+    def __init__(
+        self, cluster: Cluster, platform: Platform, name: str, namespace: str, view: View,
+        seconds: float | None, alive: Callable[[], None] | None, say: Say,
+    ) -> None:  # fmt: skip
+        self._cluster, self._platform, self._name, self._namespace = cluster, platform, name, namespace
+        self._view, self._alive, self._say, self._clock = view, alive, say, Clock()
+        self._end = None if seconds is None else self._clock.now() + seconds
+        self._evidence, self._shown = Judged(), 0
+        self._news = self._clock.now()
+        """When the last block was seen, or it was looked who works on it."""
+        self._last: Rollout | None = None
+        self._alone = False
+
+    def run(self) -> Watched:
         while True:
-            found = rollout_state.read_all(cluster, name, namespace)
+            found = rollout_state.read_all(self._cluster, self._name, self._namespace)
             if found is None:
-                rollout_state.require(None, name, namespace)
+                rollout_state.require(None, self._name, self._namespace)
                 raise AssertionError("there is none, and it was refused")
             rollout, packed = found
-            record = record_of(rollout, packed)
-            entries = record.entries if record is not None else ()
-            for block, decision in entries[shown:]:
-                view.show(Progress(name, rollout.model, rollout.weight, block, decision, rollout.held))
-            shown = len(entries) if len(entries) >= shown else 0  # fewer: the evidence began anew
-            if rollout.ended or (end is not None and clock.now() >= end):
-                return Watched(name, rollout, record)
-            if alive is not None:
-                alive()
-            pause = clock.now() + Analysis(**rollout.analysis).block / 2
-            while clock.now() < pause and (end is None or clock.now() < end):
-                wish = view.wish()
-                if wish is not None:
-                    rollout_state.ask(cluster, name, namespace, wish, operator_name())
-                    say(f"{name}: asked: {wish}; it is seen with the next block")
-                time.sleep(_TICK)
-    finally:
-        view.end(None)
+            record = self._evidence.read(rollout, packed)
+            self._tell(rollout)
+            self._show(rollout, record)
+            if rollout.ended or self._over:
+                return Watched(self._name, rollout, record)
+            block = Analysis(**rollout.analysis).block
+            if self._alive is not None:
+                self._alive()
+            elif self._clock.now() > self._news + 2 * block + DURATION:
+                self._look()
+            self._wait(self._clock.now() + block / 2)
+
+    @property
+    def _over(self) -> bool:
+        return self._end is not None and self._clock.now() >= self._end
+
+    def _show(self, rollout: Rollout, record: Record | None) -> None:
+        entries = record.entries if record is not None else ()
+        if len(entries) < self._shown:
+            self._shown = 0  # the evidence began anew
+        for block, decision in entries[self._shown :]:
+            self._view.show(
+                Progress(self._name, rollout.model, rollout.weight, block, decision, rollout.held)
+            )
+            self._news, self._alone = self._clock.now(), False
+        self._shown = len(entries)
+
+    def _tell(self, rollout: Rollout) -> None:
+        """Say what became of it since the last look."""
+        last, self._last = self._last, rollout
+        for line in changes(last, rollout):
+            self._say(f"{self._name}: {line}")
+
+    def _look(self) -> None:
+        """Say once that nobody works on it, where that is so: no block comes."""
+        self._news = self._clock.now()
+        before, by = self._alone, working(self._cluster, lease_name(self._name), self._namespace)
+        self._alone = by is None
+        if self._alone and not before:
+            self._say(left(self._cluster, self._name, self._namespace))
+
+    def _wait(self, until: float) -> None:
+        while self._clock.now() < until and not self._over:
+            wish = self._view.wish()
+            if wish is not None:
+                self._ask(wish)
+                return
+            time.sleep(_TICK)
+
+    def _ask(self, wish: Wish) -> None:
+        """Hand a wish to the process that works on it; do it here where there is none."""
+        place = self._cluster, self._platform, self._name, self._namespace
+        if working(self._cluster, lease_name(self._name), self._namespace) is not None:
+            rollout_state.ask(self._cluster, self._name, self._namespace, wish, operator_name())
+            self._say(f"{self._name}: asked: {wish}; it is seen with the next block")
+        elif wish == "promote":
+            canary.promote(*place, say=self._say)
+        elif wish == "rollback":
+            canary.rollback(*place, say=self._say)
+        else:
+            self._say(left(self._cluster, self._name, self._namespace))
 
 
-def record_of(rollout: Rollout, packed: Packed) -> Record | None:
-    """Return the blocks that a rollout has in the cluster, judged again."""
-    if packed.state is None:
-        return None
-    analysis = Analysis(**rollout.analysis)
-    edges, _ = slo_edges(analysis.slo)
-    judge = Judge(analysis, edges=edges)
-    state, entries = judge.start(float(packed.state["started"])), []
-    for item in packed.state["blocks"]:
-        block = Block.from_dict(item)
-        state = judge.step(state, block)
-        entries.append((block, judge.decide(state)))
-    return Record(analysis, float(packed.state["started"]), tuple(entries), edges)
+def changes(last: Rollout | None, now: Rollout) -> list[str]:
+    """Return what became of a rollout since the last look, a line each; pure."""
+    found = []
+    if last is None or last.stage != now.stage:
+        found.append(f"{now.stage.replace('-', ' ')}" + (f": {now.why[0]}" if now.why else ""))
+    if now.held != (last.held if last is not None else None):
+        found.append(f"held: {now.held}" if now.held is not None else "is not held any more")
+    for name, words, again in (
+        ("blind_since", "Prometheus does not answer: the weight stays", "Prometheus answers again"),
+        (
+            "unready_since",
+            "none of the canary's pods is ready: it gets no requests",
+            "its pods are ready again",
+        ),
+    ):
+        before = getattr(last, name) is not None if last is not None else False
+        after = getattr(now, name) is not None
+        if before != after and not (now.ended and before):
+            found.append(words if after else again)
+    if last is not None and last.weight != now.weight:
+        found.append(f"weight {now.weight}")
+    return found

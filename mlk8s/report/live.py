@@ -7,20 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
-from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlk8s.report.alt import milliseconds
 from mlk8s.report.plots import BLUE, GREEN, PURPLE, SKY, VERMILLION
+from mlk8s.report.svg import INK, Frame, Line, beside, round_up, short
 
 if TYPE_CHECKING:
     from mlk8s.operations.ticks import Tick
 
 SHOWN = 120
 """Seconds that the charts go back."""
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 304, 132, 44, 8, 34, 20
-_INK = "currentColor"
-"""What the front end writes with: black on white, white on black."""
 
 
 class Number(NamedTuple):
@@ -94,83 +91,49 @@ def charts_html(ticks: Sequence[Tick]) -> str:
     recent = [tick for tick in ticks if tick.t > ticks[-1].t - SHOWN] if ticks else []
     charts = (
         _chart("Rate (requests/s)", recent, (
-            _Line("offered", "6 4", 1.4, _INK, lambda tick: tick.offered_rps),
-            _Line("achieved", "", 2.2, BLUE, _achieved),
+            _Line(Line("offered", "6 4", 1.4, INK), lambda tick: tick.offered_rps),
+            _Line(Line("achieved", "", 2.2, BLUE), _achieved),
         )),
         _chart("Latency of right answers (ms)", recent, (
-            _Line("p50", "1 3", 2.0, SKY, lambda tick: _thousand(tick.p50)),
-            _Line("p95", "7 3 1 3", 1.6, PURPLE, lambda tick: _thousand(tick.p95)),
-            _Line("p99", "", 2.0, VERMILLION, lambda tick: _thousand(tick.p99)),
+            _Line(Line("p50", "1 3", 2.0, SKY), lambda tick: _thousand(tick.p50)),
+            _Line(Line("p95", "7 3 1 3", 1.6, PURPLE), lambda tick: _thousand(tick.p95)),
+            _Line(Line("p99", "", 2.0, VERMILLION), lambda tick: _thousand(tick.p99)),
         )),
         _chart("Replicas (pods)", recent, (
-            _Line("desired", "6 4", 1.4, _INK, lambda tick: tick.desired),
-            _Line("ready", "", 2.4, GREEN, lambda tick: tick.ready),
+            _Line(Line("desired", "6 4", 1.4, INK), lambda tick: tick.desired),
+            _Line(Line("ready", "", 2.4, GREEN), lambda tick: tick.ready),
         ), steps=True),
     )  # fmt: skip
-    return f'<div style="display:flex;flex-wrap:wrap;gap:4px 12px">{"".join(charts)}</div>'
+    return beside(charts)
 
 
 class _Line(NamedTuple):
-    name: str
-    dashes: str
-    width: float
-    colour: str
+    line: Line
     of: Callable[[Tick], float | None]
 
 
 def _chart(title: str, ticks: Sequence[Tick], lines: Sequence[_Line], *, steps: bool = False) -> str:
-    values = {line.name: [line.of(tick) for tick in ticks] for line in lines}
-    top = _round_up(
+    values = {line.name: [of(tick) for tick in ticks] for line, of in lines}
+    top = round_up(
         max((value for found in values.values() for value in found if value is not None), default=1)
     )
     last = ticks[-1].t if ticks else 0
     first = max(0, min(last - SHOWN, ticks[0].t)) if len(ticks) > SHOWN - 2 else (ticks[0].t if ticks else 0)
     span = max(10, last - first)
-    wide, high = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-
-    def x(t: float) -> float:
-        return _LEFT + wide * (t - first) / span
-
-    def y(value: float) -> float:
-        return _TOP + high * (1 - value / top)
-
-    parts = [
-        f'<text x="0" y="12" font-size="12" font-weight="600">{escape(title)}</text>',
-        f'<path d="M{_LEFT} {_TOP}H{_WIDTH - _RIGHT}M{_LEFT} {_TOP + high / 2:g}H{_WIDTH - _RIGHT}" '
-        'stroke="currentColor" stroke-opacity=".2" fill="none"/>',
-        f'<path d="M{_LEFT} {_TOP}V{_TOP + high}H{_WIDTH - _RIGHT}" stroke="currentColor" fill="none"/>',
-        *(
-            _text(_LEFT - 4, y(value) + 3.5, _short(value), "end")
-            for value in (0, top / 2, top)
-            if not steps or value == int(value)
-        ),
-        _text(_LEFT, _HEIGHT - 6, f"{first} s", "start"),
-        _text(_LEFT + wide / 2, _HEIGHT - 6, "time since the start of the load", "middle"),
-        _text(_WIDTH - _RIGHT, _HEIGHT - 6, f"{first + span} s", "end"),
+    frame = Frame(title, [line for line, _ in lines], (first, first + span), (0, top))
+    drawn = [
+        frame.drawn(line, list(zip((tick.t for tick in ticks), values[line.name], strict=True)), steps=steps)
+        for line, _ in lines
     ]
-    place, drawn = float(_LEFT), list[str]()
-    for line in lines:
-        look = f'stroke="{line.colour}" stroke-width="{line.width}" fill="none"' + (
-            f' stroke-dasharray="{line.dashes}"' if line.dashes else ""
-        )
-        parts.append(
-            f'<path d="M{place:g} 23H{place + 26:g}" {look}/>'
-            f'<text x="{place + 30:g}" y="26.5" font-size="11">{line.name}</text>'
-        )
-        place += 38 + 6.2 * len(line.name)
-        path = _path([(x(tick.t), None if value is None else y(value))
-                      for tick, value in zip(ticks, values[line.name], strict=True)], steps)  # fmt: skip
-        if path:
-            drawn.append(f'<path d="{path}" {look} stroke-linejoin="round"/>')
-    parts += reversed(drawn)  # dashes in front of what is drawn whole, so that both are seen
     alt = f"{title} over time: " + ", ".join(
-        f"{name} {'unknown' if not found or found[-1] is None else _short(found[-1])}"
+        f"{name} {'unknown' if not found or found[-1] is None else short(found[-1])}"
         for name, found in values.items()
     )
-    return (
-        f'<svg role="img" aria-label="{escape(alt, quote=True)}" width="{_WIDTH}" height="{_HEIGHT}" '
-        f'viewBox="0 0 {_WIDTH} {_HEIGHT}" fill="currentColor" font-family="inherit">'
-        f"<title>{escape(alt)}</title>{''.join(parts)}</svg>"
+    return frame.chart(
+        drawn[::-1],  # dashes in front of what is drawn whole, so that both are seen
+        ticks=[(value, short(value)) for value in (0, top / 2, top) if not steps or value == int(value)],
+        below=(f"{first} s", "time since the start of the load", f"{first + span} s"),
+        alt=alt,
     )
 
 
@@ -178,41 +141,9 @@ def _achieved(tick: Tick) -> float | None:
     return tick.achieved_rps if tick.phase == "load" else None
 
 
-def _text(x: float, y: float, words: str, anchor: str) -> str:
-    return f'<text x="{x:g}" y="{y:g}" font-size="10" text-anchor="{anchor}">{words}</text>'
-
-
-def _path(points: Sequence[tuple[float, float | None]], steps: bool) -> str:
-    """Return the points as the text of an SVG path; what is unknown interrupts it."""
-    text, pen_up = [], True
-    for x, y in points:
-        if y is None:
-            pen_up = True
-        elif pen_up:
-            text.append(f"M{x:.1f} {y:.1f}h.1")
-            pen_up = False
-        else:
-            text.append(f"H{x:.1f}V{y:.1f}" if steps else f"L{x:.1f} {y:.1f}")
-    return "".join(text)
-
-
-def _round_up(value: float) -> float:
-    """Return the next number of 1, 2, 3, 4, 6 and 8 times a power of ten, at least 0.01."""
-    scale = 0.01
-    while True:
-        for step in (1, 2, 3, 4, 6, 8):
-            if value <= scale * step * (1 + 1e-9):
-                return ceil(scale * step) if scale >= 1 else scale * step
-        scale *= 10
-
-
 def rate(value: float) -> str:
     """Return a rate with three digits, or as a whole number."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _thousand(seconds: float | None) -> float | None:

@@ -59,3 +59,27 @@ def test_metrics_page_has_the_verdict_and_the_evidence_beside_its_line() -> None
     assert f'mlk8s_canary_requests_total{{{own},version="canary"}} 40' in text
     assert f'mlk8s_canary_evidence_line_log10{{{own},metric="errors",claim="within the SLO"}} 2' in text
     assert page("iris", "ml", 0, None, None).count("\n") == 3
+
+
+def test_states_say_what_keeps_it_from_going_on() -> None:
+    def states(block: Block, weight: int = 20, **more: str) -> tuple[str, ...]:
+        return Progress("iris", "s3://m/2", weight, block, judged(block), **more).states()
+
+    (waits,) = states(GOOD)
+    assert waits.startswith("about ") and waits.endswith(" requests to go")
+    gap = Block(0.0, 10.0, 20, missing=True)
+    assert states(gap)[0] == "nothing was seen in the last block"
+    assert states(gap, blind="503")[0] == "nothing seen (503): the weight stays"
+    assert states(GOOD, 0)[0] == "weight 0: it gets no requests until a pod of it is ready"
+    assert states(GOOD, 0, held="me")[0] == "held: me; only a rollback is done by itself"
+    bad = Block(0.0, 10.0, 20, Counts(400, 400), Counts(400, 0))
+    assert states(bad)[-1].startswith("rollback: failed requests worse than the SLO")
+
+
+def test_what_is_held_would_be_promoted() -> None:
+    blocks = [Block(10.0 * n, 10.0, 50, Counts(400, 0), Counts(400, 0)) for n in range(20)]
+    decision = judged(*blocks)
+    assert decision.verdict == "promote"
+    free = Progress("iris", "s3://m/2", 50, blocks[-1], decision).states()
+    held = Progress("iris", "s3://m/2", 50, blocks[-1], decision, "me").states()
+    assert free[-1].startswith("promotion: ") and held[-1].startswith("would be promoted: ")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
-from jupyter_client.blocking import BlockingKernelClient
-from jupyter_client.manager import KernelManager, start_new_kernel
+from kernel_front import Front, Kernel, running_kernel, subshell
 from nbclient import NotebookClient
 
 from mlk8s.operations.run import Run
@@ -41,68 +38,15 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def kernel() -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
-    manager, client = start_new_kernel(kernel_name="python3", stderr=subprocess.DEVNULL)
-    yield manager, client
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
-
-
-class Front:
-    """What a front end knows of a running cell: its widgets' values, and the outputs."""
-
-    def __init__(self, client: BlockingKernelClient, code: str) -> None:
-        self.client = client
-        self.request = client.execute(code)
-        self.widgets: dict[str, dict[str, Any]] = {}
-        self.changes: list[tuple[str, Any]] = []
-        self.outputs: list[tuple[str, dict[str, Any]]] = []
-        self.over = False
-
-    def listen(self, seconds: float = 60.0) -> None:
-        """Take the next message."""
-        message = self.client.get_iopub_msg(timeout=seconds)
-        kind, content = message["msg_type"], message["content"]
-        mine = message["parent_header"].get("msg_id") == self.request
-        if kind == "comm_open":
-            self.widgets[content["comm_id"]] = dict(content["data"]["state"])
-        elif kind == "comm_msg" and content["data"].get("method") == "update":
-            self.widgets[content["comm_id"]] |= content["data"]["state"]
-            self.changes += [(content["comm_id"], item) for item in content["data"]["state"].items()]
-        elif kind in ("display_data", "update_display_data", "stream", "error"):
-            self.outputs.append((kind, content))
-        elif kind == "status" and content["execution_state"] == "idle" and mine:
-            self.over = True
-
-    def named(self, model: str) -> list[str]:
-        return [comm for comm, state in self.widgets.items() if state.get("_model_name") == model]
-
-    def until(self, done: Any) -> None:
-        end = time.monotonic() + 90
-        while not done() and not self.over and time.monotonic() < end:
-            self.listen()
-        assert done(), self.outputs
-
-    def say(self, comm: str, data: dict[str, Any], **header: Any) -> None:
-        """Send a widget's message, as a front end does."""
-        session = self.client.session
-        message = session.msg("comm_msg", {"comm_id": comm, "data": data})
-        message["header"].update(header)
-        self.client.shell_channel.send(message)
-
-
-def subshell(client: BlockingKernelClient) -> str:
-    client.control_channel.send(client.session.msg("create_subshell_request"))
-    while True:
-        reply = client.get_control_msg(timeout=30)
-        if reply["msg_type"] == "create_subshell_reply":
-            return str(reply["content"]["subshell_id"])
+def kernel() -> Iterator[Kernel]:
+    with running_kernel() as found:
+        yield found
 
 
 @pytest.mark.parametrize("way", ["main", "subshell"])
 @pytest.mark.timeout(180)
 def test_the_button_ends_the_load_and_the_next_cell_follows(
-    way: str, kernel: tuple[KernelManager, BlockingKernelClient], url: str, tmp_path: Path
+    way: str, kernel: Kernel, url: str, tmp_path: Path
 ) -> None:
     client = kernel[1]
     directory = tmp_path / "run"
@@ -112,7 +56,7 @@ def test_the_button_ends_the_load_and_the_next_cell_follows(
     front.until(lambda: len(list(directory.glob("requests-*.jsonl"))) and "achieved" in str(front.changes))
     (button,) = front.named("ButtonModel")
     following = client.execute("after = run.partial; print(after)")
-    front.say(button, {"method": "custom", "content": {"event": "click"}}, **header)
+    front.click(button, **header)
     front.until(lambda: front.over)
     assert not [content for kind, content in front.outputs if kind == "error"]
     run = Run.open(directory)
@@ -128,9 +72,7 @@ def test_the_button_ends_the_load_and_the_next_cell_follows(
 
 
 @pytest.mark.timeout(180)
-def test_lines_are_printed_until_somebody_sees_the_view(
-    kernel: tuple[KernelManager, BlockingKernelClient], url: str, tmp_path: Path
-) -> None:
+def test_lines_are_printed_until_somebody_sees_the_view(kernel: Kernel, url: str, tmp_path: Path) -> None:
     code = CELL.format(here=str(HERE), url=url, directory=str(tmp_path / "run"), rps=20, hold="12s")
     front = Front(kernel[1], code)
     front.until(lambda: "sending" in str(front.changes))
