@@ -6,12 +6,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mlk8s.spec.load import LoadProfile
-
 if TYPE_CHECKING:
     from mlk8s.operations.live import Opener
     from mlk8s.operations.run import Run
     from mlk8s.operations.ticks import Tick
+    from mlk8s.spec.load import LoadProfile
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDE = 60
