@@ -87,5 +87,5 @@ def _path(path: str, kind: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """Return the text for Go's regular expressions; of what a path or a host may hold, only the dot is special."""
+    """Return the text for Go's regular expressions: of what paths and hosts may hold, the dot is special."""
     return text.replace(".", r"\.")

@@ -13,7 +13,7 @@ from mlk8s.spec.urls import Digest, ModelUrl
 
 MAX_BLOCKS = 5_000
 MAX_BODY = 1 << 20
-"""Bytes of a request's body up to which it is mirrored: the ingress controller holds it in memory meanwhile."""
+"""Bytes of a body up to which a request is mirrored: the ingress controller holds it in memory meanwhile."""
 SliceName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^,\s]([^,]*[^,\s])?$")]
 
 
@@ -26,16 +26,16 @@ class Shadow(Spec):
         bound: largest accepted share of requests that both versions answer differently.
         percent: share of the requests that is mirrored, 1 to 100.
         output: the model's output that is compared; None compares all of them.
-        round: decimals that fractions are rounded to before they are compared; None compares them as they are.
-        slices: names of the groups of requests that are tested beside all of them; empty takes the twenty that
-            come most often.
+        round: decimals that fractions are rounded to before they are compared; None leaves them.
+        slices: names of the groups of requests that are tested beside all of them; empty takes the twenty
+            that come most often.
         alpha: probability of any wrong 'differ', over all slices.
         beta: probability of a wrong 'agree' of one slice.
         errors, burst: what is assumed of requests in one block, as in Analysis.
         block: length of a time block: answers are read once a block.
         deadline: time after which what is not decided stays so.
         replicas: pods of the shadow.
-        max_body: bytes of a body up to which a request is mirrored; larger ones are answered and not mirrored.
+        max_body: bytes of a body up to which a request is mirrored; a larger one is only answered.
     """
 
     model: ModelUrl

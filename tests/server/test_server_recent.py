@@ -1,4 +1,4 @@
-"""The ring of last predictions: off until it is read, bounded, without inputs, and for the pod itself only."""
+"""The ring of last predictions: off until it is read, bounded, without inputs, for the pod itself only."""
 
 from __future__ import annotations
 
