@@ -54,6 +54,7 @@ _PUBLIC = {
     "Route": "mlk8s.spec.route",
     "Scheduling": "mlk8s.spec.scheduling",
     "ServiceType": "mlk8s.spec.route",
+    "Shadow": "mlk8s.spec.shadow",
     "Slo": "mlk8s.spec.load",
     "Spread": "mlk8s.spec.scheduling",
     "Stage": "mlk8s.spec.load",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlk8s.cli import canary_run
+from mlk8s.cli import canary_run, shadow
 from mlk8s.cli.interrupt import leaves
 from mlk8s.cli.options import Context, Form, Kubeconfig, Namespace, Output, Timeout, seconds
 from mlk8s.cli.output import say, show
@@ -128,4 +128,5 @@ def register(app: typer.Typer) -> None:
     for function in (start, status, weight, promote, rollback):
         group.command(function.__name__)(function)
     canary_run.register(group)
+    shadow.register(group)
     app.add_typer(group, name="canary", rich_help_panel="Model services")
