@@ -121,6 +121,7 @@ if TYPE_CHECKING:
     from mlk8s.spec.scheduling import Spread as Spread
     from mlk8s.spec.scheduling import Toleration as Toleration
     from mlk8s.spec.service import ModelService as ModelService
+    from mlk8s.spec.shadow import Shadow as Shadow
     from mlk8s.spec.tenant import Allow as Allow
     from mlk8s.spec.tenant import ContainerLimits as ContainerLimits
     from mlk8s.spec.tenant import Tenant as Tenant

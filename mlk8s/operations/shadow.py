@@ -150,6 +150,8 @@ def _compare(
         file.write(ShadowRecord(name, work.stable.model, shadow, round(began, 3)).head())
         shadow_state.turn(cluster, name, namespace, state, "mirroring")
         shadow_work.mirror_on(work, shadow)
+        clock.sleep_until(clock.now() + shadow_work.FOLLOWS)
+        answers.skip()
         say(f"{name}: {shadow.percent} % of the predictions are copied to {shadow.model}")
         judged = _blocks(work, shadow, answers, file, clock)
         ended = clock.now()

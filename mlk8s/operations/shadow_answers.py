@@ -55,13 +55,17 @@ class Answers:
             NotFound: the stable version's server is too old for it.
             Unreachable: no pod of the stable version can be read.
         """
-        if not self.collect()["stable"]:
+        if not self.skip()["stable"]:
             raise Unreachable(
                 f"no pod of {self._name} can be read, so nothing could be compared",
                 where=f"namespace {self._namespace!r}",
                 expected="a ready pod, and the right to create pods/portforward",
                 next_step=f"`mlk8s why {self._name}`",
             )
+
+    def skip(self) -> dict[Of, int]:
+        """Read what is new and leave it out: it was answered before copies were made."""
+        return self._collect(keep=False)
 
     def collect(self) -> dict[Of, int]:
         """Read what is new from every pod; return how many pods of each version could be read.
@@ -70,12 +74,15 @@ class Answers:
             NotFound: a server is too old for it.
             ClusterError: the API server refuses, or does not answer.
         """
+        return self._collect(keep=True)
+
+    def _collect(self, *, keep: bool) -> dict[Of, int]:
         read: dict[Of, int] = {"stable": 0, "shadow": 0}
         seen: set[str] = set()
         for of in read:
             for pod in self._pods(of):
                 seen.add(pod)
-                read[of] += self._read(of, pod)
+                read[of] += self._read(of, pod, keep)
         for pod in self._readers.keys() - seen:
             self._readers.pop(pod).close()
         self._file.flush()
@@ -96,7 +103,7 @@ class Answers:
             if not terminating(pod) and (pod.get("status") or {}).get("phase") == "Running"
         ]
 
-    def _read(self, of: Of, pod: str) -> bool:
+    def _read(self, of: Of, pod: str, keep: bool) -> bool:
         reader = self._readers.get(pod)
         if reader is None:
             reader = RecentAnswers(self._cluster, self._namespace, pod, self._query)
@@ -106,6 +113,8 @@ class Answers:
         except Unreachable as error:
             self._once(f"{self._name}: {pod} cannot be read: {error.what}")
             return False
+        if not keep:
+            return True
         if lost:
             self.lost += lost
             self._once(f"{self._name}: {pod} keeps fewer answers than come in a block; shorten the block")

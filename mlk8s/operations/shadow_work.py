@@ -20,7 +20,7 @@ from mlk8s.render.shadow import API, as_canary, mirror, shadow_workload
 from mlk8s.spec.metric import BUILT_IN, INGRESS_RATE
 from mlk8s.spec.shadow import Shadow
 
-_FOLLOWS = 1.5
+FOLLOWS = 1.5
 """Seconds in which Traefik has heard of a change, and what it copied before has been sent."""
 _OTHERS = ("nginx.ingress.kubernetes.io/", "traefik.ingress.kubernetes.io/")
 
@@ -79,7 +79,7 @@ def mirror_off(work: CanaryWork) -> bool:
         if work.cluster.serves(f"{API}/{kind}"):
             gone |= _delete(work, kind)
     if gone:
-        time.sleep(_FOLLOWS)
+        time.sleep(FOLLOWS)
     return gone
 
 

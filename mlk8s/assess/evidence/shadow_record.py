@@ -51,7 +51,9 @@ class Judged:
 
     def __str__(self) -> str:
         missing = f"; {self.only_stable:,} without the shadow's answer" if self.only_stable else ""
-        return f"{self.slices[0]}{missing}"
+        decided = sum(one.verdict != "waiting" for one in self.slices)
+        slices = f"; {decided} of {len(self.slices)} slices decided" if len(self.slices) > 1 else ""
+        return f"{self.slices[0]}{slices}{missing}"
 
 
 def judge(
