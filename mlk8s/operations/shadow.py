@@ -114,7 +114,7 @@ def run(
         place = _place(directory, name, clock)
         with (place / FILE).open("w", encoding="utf-8") as file:
             try:
-                judged, lost, seconds = _compare(work, shadow, file, clock, timeout)
+                judged, lost, seconds = _compare(work, shadow, file, clock, timeout, keep)
             except BaseException:
                 _take_away(work)
                 raise
@@ -137,7 +137,7 @@ def stop(cluster: Cluster, platform: Platform, name: str, namespace: str, *, say
 
 
 def _compare(
-    work: CanaryWork, shadow: Shadow, file: TextIO, clock: Clock, timeout: float
+    work: CanaryWork, shadow: Shadow, file: TextIO, clock: Clock, timeout: float, keep: bool
 ) -> tuple[Judged, int, float]:
     """Start the shadow, copy requests, and judge block by block; leaves everything as it is."""
     cluster, name, namespace, say = work.cluster, work.name, work.namespace, work.say
@@ -156,7 +156,8 @@ def _compare(
         judged = _blocks(work, shadow, answers, file, clock)
         ended = clock.now()
         if judged.verdict == "waiting":  # what the last, unfinished block holds counts, too
-            shadow_work.mirror_off(work)
+            if not keep:
+                shadow_work.mirror_off(work)
             clock.sleep_until(clock.now() + LAG)
             _collect(answers, work)
             judged = judge(shadow, answers.of["stable"], answers.of["shadow"])

@@ -182,6 +182,8 @@ def test_a_kept_shadow_goes_on_and_larger_bodies_are_only_answered(
 ) -> None:
     rows = [[float(number)] * 4 for number in range(200)]
     with Users(service) as users, service.background(rows, rps=5) as large:
+        look(service, models["2"], tmp_path / "short", keep=True, deadline="4s", bound=0.0001)
+        assert k8s.cluster.list("IngressRoute", labels=selector(NAME)), "whatever the verdict"
         result = look(service, models["2"], tmp_path, keep=True, max_body=2_048)
         assert k8s.cluster.list("IngressRoute", labels=selector(NAME))
         service.stop_shadow()
