@@ -19,7 +19,7 @@ from onnx_models import ROW, broken, capped, scaling
 
 import mlk8s
 from mlk8s.assess.evidence.shadow_record import ShadowRecord
-from mlk8s.errors import Conflict, RolledBack, StorageError
+from mlk8s.errors import Conflict, RolledBack, StorageError, UsageError
 from mlk8s.operations.connection import Kubernetes
 from mlk8s.operations.deploy import MIRROR
 from mlk8s.operations.service import Service
@@ -211,6 +211,28 @@ def test_a_version_that_does_not_start_is_removed_before_a_request_is_copied(
             )
     finally:
         k8s.cluster.delete("LimitRange", "tight")
+
+
+def test_an_ingress_with_annotations_of_its_own_is_not_gone_past(
+    k8s: Kubernetes, service: Service, models: dict[str, str], tmp_path: Path
+) -> None:
+    key = "nginx.ingress.kubernetes.io/whitelist-source-range"
+    k8s.cluster.patch("Ingress", NAME, {"metadata": {"annotations": {key: "0.0.0.0/0"}}}, manager="a-test")
+    try:
+        with pytest.raises(UsageError, match=key):
+            look(service, models["2"], tmp_path)
+    finally:
+        k8s.cluster.patch("Ingress", NAME, {"metadata": {"annotations": {key: None}}}, manager="a-test")
+
+
+def test_deleting_the_service_takes_its_shadow_along(
+    k8s: Kubernetes, models: dict[str, str], tmp_path: Path
+) -> None:
+    other = k8s.deploy(mlk8s.ModelService(name="going", model=models["1"], replicas=1))
+    look(other, models["2"], tmp_path, keep=True, deadline="4s")
+    other.delete()
+    for kind in (*MIRROR, "Deployment", "Service"):
+        assert not k8s.cluster.list(kind, labels=selector("going")), kind
 
 
 def look(service: Service, model: str, directory: Path, *, keep: bool = False, **change: Any) -> ShadowResult:
