@@ -19,12 +19,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from local_cluster import ROOT
+import go_peers
 
 from mlk8s.loadgen.histogram import quantiles
 from mlk8s.loadgen.settings import ENGINE_ENVIRONMENT, VARIABLE, Settings
 from mlk8s.local.cache import cache_dir
-from mlk8s.local.gotool import find_go, go_environment
 
 BODY = b'{"inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3, 4]}]}'
 PATH = "/v2/models/m/infer"
@@ -232,15 +231,9 @@ def k6(at: Server, rate: float, seconds: float) -> Sent:
     return Sent(said["metrics"]["http_reqs"]["count"], cpu, seconds)
 
 
-@cache
 def peer(name: str) -> Path:
     """Build a peer from its pinned module, once."""
-    target = cache_dir() / "bench" / name
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        command = [str(find_go()), "build", "-mod=readonly", "-trimpath", "-o", str(target), PACKAGES[name]]
-        subprocess.run(command, cwd=ROOT / "benchmarks" / "go" / name, env=go_environment(), check=True)
-    return target
+    return go_peers.program(name, PACKAGES[name])
 
 
 def _timed(command: list[str], stdin: str = "") -> tuple[str, float]:

@@ -24,12 +24,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import go_peers
 import yaml
 from local_cluster import ROOT, Row, module_version, report, spread
 
 from mlk8s.assess.lint import RULES, lint
 from mlk8s.local.cache import cache_dir
-from mlk8s.local.gotool import find_go, go_environment
 from mlk8s.render.common import Manifest
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.job import render_cron_job
@@ -40,7 +40,6 @@ from mlk8s.spec.service import ModelService
 
 NAME = "bench-objects"
 PORT = 18420
-MODULE = ROOT / "benchmarks" / "go" / "kube-score"
 KUBE_SCORE = "github.com/zegl/kube-score"
 WAIVED = {
     "container-image-pull-policy": "the tags are digests of what they hold, so a copy on the node is right; "
@@ -138,20 +137,7 @@ def scored() -> Row:
 
 def kube_score() -> Path:
     """Build kube-score from its pinned module, once."""
-    target = cache_dir() / "bench" / "kube-score"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        command = [
-            str(find_go()),
-            "build",
-            "-mod=readonly",
-            "-trimpath",
-            "-o",
-            str(target),
-            f"{KUBE_SCORE}/cmd/kube-score",
-        ]
-        subprocess.run(command, cwd=MODULE, env=go_environment(), check=True)
-    return target
+    return go_peers.program("kube-score", f"{KUBE_SCORE}/cmd/kube-score")
 
 
 def kubectl() -> Path:

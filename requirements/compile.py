@@ -15,7 +15,10 @@ COMMON = ["--quiet", "--generate-hashes", "--no-header", "--no-annotate", "--no-
 UNIVERSAL = ["--universal", "--python-version=3.11"]
 # Pods run Debian 12's CPython 3.11 on Linux and install wheels only, whatever this machine is.
 PODS = ["--python-version=3.11", "--python-platform=x86_64-manylinux_2_28", "--only-binary=:all:"]
-POD_EXTRAS = ("server", "pipeline")
+POD_EXTRAS = {"server": "server", "pipeline": "pipeline", "loadgen": "load"}
+"""By the room that runs in a pod: the extra that it needs."""
+CONTROLLER = ("kubernetes", "urllib3", "pydantic", "orjson", "pyyaml", "numpy", "cryptography")
+"""What a rollout's controller needs of mlk8s's own dependencies."""
 
 
 def pin(target: str, *arguments: str, wanted: str | None = None) -> None:
@@ -28,9 +31,12 @@ def pin(target: str, *arguments: str, wanted: str | None = None) -> None:
 def main() -> None:
     pin("requirements/uv.txt", *UNIVERSAL, "requirements/uv.in")
     pin("requirements/dev.txt", *UNIVERSAL, "--all-extras", "--group=dev", "pyproject.toml")
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    for extra in POD_EXTRAS:
-        pin(f"mlk8s/local/requirements/{extra}.txt", *PODS, "-", wanted="\n".join(extras[extra]))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for room, extra in POD_EXTRAS.items():
+        pin(f"mlk8s/local/requirements/{room}.txt", *PODS, "-", wanted="\n".join(extras[extra]))
+    own = [item for item in project["dependencies"] if item.split(">=")[0] in CONTROLLER]
+    pin("mlk8s/local/requirements/controller.txt", *PODS, "-", wanted="\n".join(own))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class CanaryRecord:
         phase: how far it got.
         started, updated: RFC 3339, UTC.
         previous, previous_digest: the service's version before the promotion began, to go back to.
+        cookie: by which clients stay with a version.
     """
 
     model: str
@@ -47,6 +48,7 @@ class CanaryRecord:
     updated: str
     previous: str | None = None
     previous_digest: str | None = None
+    cookie: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class CanaryStatus:
     stable_model: str | None
     model: str | None = None
     header: str | None = None
+    cookie: str | None = None
     weight: int = 0
     pods: int = 0
     ready: int = 0
@@ -117,6 +120,8 @@ class CanaryStatus:
         ]
         if self.header:
             lines.append(f"  header:   {self.header}: always | never")
+        if self.cookie:
+            lines.append(f"  cookie:   {self.cookie} keeps a client with its version")
         if self.split is not None:
             lines.append(f"  observed: {self.split}")
         if self.operator:
@@ -149,6 +154,7 @@ def assess_canary(facts: CanaryFacts) -> CanaryStatus:
         phase=record.phase,
         model=record.model,
         header=record.header,
+        cookie=record.cookie,
         started=record.started,
         updated=record.updated,
         notes=tuple(_notes(facts, record)),

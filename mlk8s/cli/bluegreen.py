@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlk8s.cli import bluegreen_run
 from mlk8s.cli.interrupt import leaves
 from mlk8s.cli.options import Context, Form, Kubeconfig, Namespace, Output, Timeout, seconds
 from mlk8s.cli.output import say, show
@@ -86,4 +87,5 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="The two colours of a blue/green model service.", no_args_is_help=True)
     for function in (status, switch, back, finish):
         group.command(function.__name__)(function)
+    bluegreen_run.register(group)
     app.add_typer(group, name="bluegreen", rich_help_panel="Model services")

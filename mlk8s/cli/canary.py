@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlk8s.cli import canary_run, shadow
+from mlk8s.cli import canary_rehearse, canary_run, shadow
+from mlk8s.cli.canary_run import Cookie, Name
 from mlk8s.cli.interrupt import leaves
 from mlk8s.cli.options import Context, Form, Kubeconfig, Namespace, Output, Timeout, seconds
 from mlk8s.cli.output import say, show
@@ -14,8 +15,6 @@ from mlk8s.cli.target import open_namespace
 
 if TYPE_CHECKING:
     from mlk8s.assess.canary import CanaryStatus
-
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model service.")]
 
 
 def start(
@@ -30,6 +29,7 @@ def start(
             "--header", metavar="NAME", help="Request header; `always` leads to the canary, `never` away."
         ),
     ] = None,
+    cookie: Cookie = None,
     replicas: Annotated[int, typer.Option("--replicas", metavar="N", help="Pods of the canary.")] = 1,
     timeout: Timeout = None,
     output: Output = Form.TABLE,
@@ -44,7 +44,7 @@ def start(
     from mlk8s.operations import canary
     from mlk8s.spec.canary import Canary
 
-    spec = Canary(model=model, weight=weight, header=header, replicas=replicas)
+    spec = Canary(model=model, weight=weight, header=header, cookie=cookie, replicas=replicas)
     wait = seconds(timeout, 120.0)
     k8s = open_namespace(context, namespace, kubeconfig)
     service = k8s.service(name)
@@ -128,5 +128,6 @@ def register(app: typer.Typer) -> None:
     for function in (start, status, weight, promote, rollback):
         group.command(function.__name__)(function)
     canary_run.register(group)
+    canary_rehearse.register(group)
     shadow.register(group)
     app.add_typer(group, name="canary", rich_help_panel="Model services")

@@ -2,62 +2,79 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlk8s.cli import shadow
+from mlk8s.cli.analysis_options import (
+    Alpha,
+    AtDeadline,
+    Bake,
+    Beta,
+    BlockLength,
+    Deadline,
+    Failures,
+    Margin,
+    MaxHarmed,
+    MaxWeight,
+    MinWeight,
+    PromoteFrom,
+    Steps,
+    analysis_of,
+    option,
+)
 from mlk8s.cli.canary_view import open_view
 from mlk8s.cli.interrupt import leaves
-from mlk8s.cli.options import Context, Form, Kubeconfig, Namespace, Output, Timeout, collect, seconds
+from mlk8s.cli.options import Context, Form, Kubeconfig, Namespace, Output, Timeout, seconds
 from mlk8s.cli.output import say, show
-from mlk8s.cli.promise import P50, P90, P95, P99, Errors, promise
+from mlk8s.cli.promise import P50, P90, P95, P99, Errors
 from mlk8s.cli.target import open_namespace
 from mlk8s.errors import Mlk8sError, RolledBack, UsageError
 
 if TYPE_CHECKING:
+    from mlk8s.operations.canary_handle import CanaryHandle
     from mlk8s.operations.canary_run import CanaryResult
-    from mlk8s.spec.analysis import Analysis, Step
+    from mlk8s.spec.analysis import Analysis
 
-_PANEL = "Evidence"
 _TOLD = "Who is told"
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model service.")]
-
-
-class AtDeadline(StrEnum):
-    """What is done when time is up."""
-
-    ROLLBACK = "rollback"
-    PROMOTE = "promote"
-    HOLD = "hold"
-
-
-class Failures(StrEnum):
-    """What is assumed of failures in one block."""
-
-    ADAPTIVE = "adaptive"
-    INDEPENDENT = "independent"
-    CORRELATED = "correlated"
-
-
-def _option(name: str, metavar: str, text: str, panel: str = _PANEL) -> Any:
-    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=panel)
+Cookie = Annotated[
+    str | None,
+    typer.Option(
+        "--cookie", metavar="NAME", help="Cookie by which a client stays with the version that it got first."
+    ),
+]
 
 
 Webhook = Annotated[
-    str | None, _option("--webhook", "URL", "http(s) address that gets each verdict as JSON.", _TOLD)
+    str | None, option("--webhook", "URL", "http(s) address that gets each verdict as JSON.", _TOLD)
 ]
 MetricsPort = Annotated[
-    int | None, _option("--metrics-port", "PORT", "Serve the rollout's metrics at 127.0.0.1:PORT.", _TOLD)
+    int | None, option("--metrics-port", "PORT", "Serve the rollout's metrics at 127.0.0.1:PORT.", _TOLD)
 ]
 Directory = Annotated[
-    Path | None, _option("--directory", "DIR", "Where evidence.jsonl goes; ./runs/... by default.", _TOLD)
+    Path | None, option("--directory", "DIR", "Where evidence.jsonl goes; ./runs/... by default.", _TOLD)
+]
+_PLACE = "Where it runs"
+InCluster = Annotated[
+    bool,
+    typer.Option(
+        "--in-cluster", help="Let a Job of the cluster do it: no process has to stay here.",
+        rich_help_panel=_PLACE,
+    ),
+]  # fmt: skip
+Detach = Annotated[
+    bool,
+    typer.Option("--detach", help="With --in-cluster: do not watch it.", rich_help_panel=_PLACE),
+]
+Image = Annotated[
+    str | None, option("--image", "REF", "Image of the Job, where it is not the platform's.", _PLACE)
 ]
 Blind = Annotated[
     str | None,
-    _option(
+    option(
         "--blind", "DURATION",
         "How long Prometheus, or all pods of the canary, may be away before it is rolled back (5m).",
     ),
@@ -72,52 +89,19 @@ def run(
     p95: P95 = None,
     p99: P99 = None,
     errors: Errors = None,
-    steps: Annotated[
-        str | None,
-        _option("--steps", "PERCENT:TIME,...", "Weights and how long each is held; automatic without."),
-    ] = None,
-    max_harmed: Annotated[
-        int | None, _option("--max-harmed", "N", "Requests beyond the SLO that the canary may harm (100).")
-    ] = None,
-    alpha: Annotated[
-        float | None, _option("--alpha", "SHARE", "Accepted probability of a wrong rollback (0.01).")
-    ] = None,
-    beta: Annotated[
-        float | None, _option("--beta", "SHARE", "Accepted probability of a wrong promotion (0.01).")
-    ] = None,
-    margin: Annotated[
-        float | None,
-        _option("--margin", "SHARE", "Share of the bound by which it may be worse than stable (0.25)."),
-    ] = None,
-    failures: Annotated[
-        Failures | None,
-        _option(
-            "--failures",
-            "adaptive|independent|correlated",
-            "Whether the requests of a block may fail together.",
-        ),
-    ] = None,
-    block: Annotated[
-        str | None, _option("--block", "DURATION", "Length of a block of time (10s).")
-    ] = None,
-    bake: Annotated[
-        str | None, _option("--bake", "DURATION", "How long it gets requests at least (2m).")
-    ] = None,
-    deadline: Annotated[
-        str | None, _option("--deadline", "DURATION", "When the verdict is `inconclusive` (30m).")
-    ] = None,
-    at_deadline: Annotated[
-        AtDeadline | None, _option("--at-deadline", "hold|promote|rollback", "What is done then (rollback).")
-    ] = None,
-    min_weight: Annotated[
-        int | None, _option("--min-weight", "PERCENT", "First weight without --steps (5).")
-    ] = None,
-    max_weight: Annotated[
-        int | None, _option("--max-weight", "PERCENT", "Largest weight without --steps (50).")
-    ] = None,
-    promote_from: Annotated[
-        int | None, _option("--promote-from", "PERCENT", "Weight from which on it may be promoted.")
-    ] = None,
+    steps: Steps = None,
+    max_harmed: MaxHarmed = None,
+    alpha: Alpha = None,
+    beta: Beta = None,
+    margin: Margin = None,
+    failures: Failures = None,
+    block: BlockLength = None,
+    bake: Bake = None,
+    deadline: Deadline = None,
+    at_deadline: AtDeadline = None,
+    min_weight: MinWeight = None,
+    max_weight: MaxWeight = None,
+    promote_from: PromoteFrom = None,
     blind: Blind = None,
     header: Annotated[
         str | None,
@@ -126,7 +110,11 @@ def run(
             help="Request header; `always` leads to the canary at any weight, `never` away.",
         ),
     ] = None,
+    cookie: Cookie = None,
     replicas: Annotated[int, typer.Option("--replicas", metavar="N", help="Pods of the canary.")] = 1,
+    in_cluster: InCluster = False,
+    detach: Detach = False,
+    image: Image = None,
     webhook: Webhook = None,
     metrics_port: MetricsPort = None,
     directory: Directory = None,
@@ -140,34 +128,36 @@ def run(
 
     Exit code 0: promoted. 3: rolled back. 1: time was up without enough evidence, or it failed.
     A run that was cut off goes on with the same command, or with `mlk8s canary resume NAME`.
+    With --in-cluster a Job does it, and this command only watches: Ctrl-C ends nothing else.
     """
-    slo = promise(p50=p50, p90=p90, p95=p95, p99=p99, errors=errors)
-    if slo is None:
-        raise UsageError("no promise to judge by", expected="--slo-errors SHARE, --slo-p99 DURATION, ...")
-    analysis = _analysis(
-        slo=slo, alpha=alpha, beta=beta, margin=margin, errors=failures.value if failures else None,
-        block=block, bake=bake, deadline=deadline, at_deadline=at_deadline.value if at_deadline else None,
-        min_weight=min_weight, max_weight=max_weight, promote_from=promote_from,
-        max_harmed_requests=max_harmed, steps=parse_steps(steps) if steps and steps != "automatic" else None,
+    analysis = analysis_of(
+        {"p50": p50, "p90": p90, "p95": p95, "p99": p99, "errors": errors},
+        steps=steps, failures=failures, at_deadline=at_deadline, max_harmed=max_harmed, alpha=alpha,
+        beta=beta, margin=margin, block=block, bake=bake, deadline=deadline, min_weight=min_weight,
+        max_weight=max_weight, promote_from=promote_from,
     )  # fmt: skip
-    options = _options(webhook, metrics_port, directory, blind, timeout)
+    options = rollout_options(webhook, metrics_port, directory, blind, timeout)
     k8s = open_namespace(context, namespace, kubeconfig)
     handle = k8s.service(name).running_canary()
+    spec: dict[str, Any] = {"model": model, "header": header, "cookie": cookie, "replicas": replicas}
+    if _in_cluster(handle, analysis, spec, in_cluster, detach, image, options, output):
+        return
     with leaves(_left(name)):
         result = handle.run(
             analysis,
-            model=model,
-            header=header,
-            replicas=replicas,
+            **spec,
             view=open_view(say),
             **options,
         )
-    _finish(result, output)
+    end_with(result, output)
 
 
 def resume(
     name: Name,
     blind: Blind = None,
+    in_cluster: InCluster = False,
+    detach: Detach = False,
+    image: Image = None,
     webhook: Webhook = None,
     metrics_port: MetricsPort = None,
     directory: Directory = None,
@@ -178,12 +168,14 @@ def resume(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Go on with a rollout that is held, or whose process is gone; exit codes as `run`."""
-    options = _options(webhook, metrics_port, directory, blind, timeout)
-    k8s = open_namespace(context, namespace, kubeconfig)
+    options = rollout_options(webhook, metrics_port, directory, blind, timeout)
+    handle = open_namespace(context, namespace, kubeconfig).service(name).running_canary()
+    if _in_cluster(handle, None, {}, in_cluster, detach, image, options, output):
+        return
     with leaves(_left(name)):
-        result = k8s.service(name).running_canary().resume(view=open_view(say), **options)
+        result = handle.resume(view=open_view(say), **options)
     if result is not None:
-        _finish(result, output)
+        end_with(result, output)
 
 
 def hold(
@@ -254,30 +246,7 @@ def replay(
         )
 
 
-def parse_steps(text: str) -> tuple[Step, ...]:
-    """Return the steps of `5:1m,25:1m`; a step without a time is held for a minute.
-
-    Raises:
-        UsageError: it is no list of PERCENT:TIME.
-    """
-    from mlk8s.spec.analysis import Step
-
-    found = []
-    for item in text.split(","):
-        weight, _, pause = item.strip().partition(":")
-        if not weight.isdigit():
-            raise UsageError(f"--steps {text!r}", expected="PERCENT:TIME,..., such as 5:1m,25:2m")
-        found.append(Step(weight=int(weight), pause=seconds(pause or None, 60.0)))
-    return tuple(found)
-
-
-def _analysis(**values: Any) -> Analysis:
-    from mlk8s.spec.analysis import Analysis
-
-    return Analysis(**collect(**values))
-
-
-def _options(
+def rollout_options(
     webhook: str | None,
     metrics_port: int | None,
     directory: Path | None,
@@ -290,6 +259,32 @@ def _options(
     return {"told": told, "blind": seconds(blind, BLIND), "timeout": seconds(timeout, 180.0), "say": say}
 
 
+def _in_cluster(
+    handle: CanaryHandle, analysis: Analysis | None, spec: dict[str, Any], wanted: bool, detach: bool,
+    image: str | None, options: dict[str, Any], output: Form,
+) -> bool:  # fmt: skip
+    """Let the cluster do it, where that is wanted; return whether it is."""
+    told = options["told"]
+    if not wanted:
+        if detach or image:
+            raise UsageError(f"{'--detach' if detach else '--image'} without --in-cluster")
+        return False
+    if told.metrics_port is not None:
+        raise UsageError(
+            "--metrics-port with --in-cluster",
+            expected="one of them: Prometheus scrapes the Job's pod itself",
+        )
+    limits = {key: options[key] for key in ("blind", "timeout", "say")}
+    with leaves("nothing works on the rollout yet; the same command starts it again"):
+        handle.launch(analysis, **spec, image=image, webhook=told.webhook, **limits)
+    if not detach:
+        name = handle.service.name
+        with leaves(f"the rollout goes on in the cluster; `mlk8s canary watch {name}` shows it again"):
+            result = handle.follow(told=told, view=open_view(say), say=say)
+        end_with(result, output)
+    return True
+
+
 def _left(name: str) -> str:
     return (
         f"the canary of {name} keeps its weight and nobody watches it; `mlk8s canary resume {name}` goes on, "
@@ -297,7 +292,7 @@ def _left(name: str) -> str:
     )
 
 
-def _finish(result: CanaryResult, output: Form) -> None:
+def end_with(result: CanaryResult, output: Form) -> None:
     values = {
         "service": result.service, "model": result.model, "outcome": result.outcome, "why": list(result.why),
         "directory": str(result.directory), "seconds": result.seconds, "api_calls": result.api_calls,

@@ -31,6 +31,7 @@ class Platform:
         prometheus: 'NAMESPACE/SERVICE:PORT', for the API server's service proxy.
         server_image, pipeline_image: images for model servers and feature pipelines.
         loadgen_image: image for a load test's workers; a local cluster makes it when it is first needed.
+        controller_image: image that brings a canary to its end in the cluster; made likewise.
         ingress_service: 'NAMESPACE/SERVICE' of the ingress controller, for load from inside.
         ingress_namespace, prometheus_namespace: where their pods run, for NetworkPolicies.
         gpu_simulated: whether `nvidia.com/gpu` is only a number on the node.
@@ -47,6 +48,7 @@ class Platform:
     server_image: str | None = None
     pipeline_image: str | None = None
     loadgen_image: str | None = None
+    controller_image: str | None = None
     ingress_service: str | None = None
     ingress_namespace: str | None = None
     prometheus_namespace: str | None = None

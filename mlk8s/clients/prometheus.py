@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from mlk8s.clients.cluster import Cluster
-from mlk8s.errors import ClusterError, NotFound, UsageError
+from mlk8s.errors import ClusterError, NotFound, Unreachable, UsageError
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,12 @@ class Prometheus:
     Args:
         cluster: the cluster it runs in.
         place: 'NAMESPACE/SERVICE:PORT', as `Platform.prometheus` has it.
+        direct: ask the Service itself, as a pod can: that takes no right to the API server's proxy.
     """
 
-    def __init__(self, cluster: Cluster, place: str) -> None:
+    def __init__(self, cluster: Cluster, place: str, *, direct: bool = False) -> None:
         self._cluster = cluster
-        self.place = place
+        self.place, self._direct = place, direct
         self._namespace, _, service = place.partition("/")
         self._service = f"http:{service}"
 
@@ -73,10 +74,7 @@ class Prometheus:
 
     def _ask(self, expression: str, timeout: float) -> Any:
         try:
-            answer = self._cluster.service_proxy(
-                self._namespace, self._service, "/api/v1/query", {"query": expression}, timeout
-            )
-            body = orjson.loads(answer)
+            body = orjson.loads(self._get("/api/v1/query", {"query": expression}, timeout))
         except NotFound:
             raise NotFound(
                 "there is no Prometheus",
@@ -95,6 +93,21 @@ class Prometheus:
         Raises:
             ClusterError: Prometheus is not there, or does not answer within `timeout` seconds.
         """
-        answer = self._cluster.service_proxy(self._namespace, self._service, "/api/v1/rules", timeout=timeout)
-        groups = orjson.loads(answer)["data"]["groups"]
+        groups = orjson.loads(self._get("/api/v1/rules", None, timeout))["data"]["groups"]
         return {group["name"]: group["rules"] for group in groups}
+
+    def _get(self, path: str, query: dict[str, Any] | None, timeout: float) -> bytes:
+        if not self._direct:
+            return self._cluster.service_proxy(self._namespace, self._service, path, query, timeout)
+        import urllib3
+
+        name, _, port = self._service.removeprefix("http:").partition(":")
+        try:
+            answer = urllib3.request(
+                "GET", f"http://{name}.{self._namespace}.svc:{port}{path}", fields=query,
+                timeout=urllib3.Timeout(total=timeout), retries=False, redirect=False,
+            )  # fmt: skip
+        except urllib3.exceptions.HTTPError as error:
+            text = f"Prometheus does not answer: {type(error).__name__}"
+            raise Unreachable(text, where=self.place) from None
+        return answer.data

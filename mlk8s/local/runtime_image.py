@@ -27,7 +27,7 @@ from mlk8s.local.layers import Config, Entry, Layer, image_config, write_archive
 from mlk8s.storage.manifest import MANIFEST as MODEL_MANIFEST
 from mlk8s.storage.manifest import Manifest, check_file
 
-OWN_BASES = ("python", "server", "pipeline", "loadgen")
+OWN_BASES = ("python", "server", "pipeline", "loadgen", "controller")
 PACKAGES_DIR = "/opt/packages"
 """Where the wheels of the requirements are; it comes before everything else on PYTHONPATH."""
 MODELS_DIR = "/opt/models"

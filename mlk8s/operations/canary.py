@@ -76,18 +76,7 @@ def begin(work: CanaryWork, canary: Canary, timeout: float) -> CanaryRecord:
         As `start`.
     """
     name, say = work.name, work.say
-    _refuse_other(work, canary)
-    _refuse_strategy(work)
-    work.require_route()
-    if work.rule.kind == "Ingress":
-        controller = find_controller(work.cluster, work.ingress_class)
-        require_canary(controller)
-        say(f"{name}: {controller.reason}")
-    work.require_stable_ready()
-    work.require_free_names(canary)
-    canary = work.with_digest(canary)
-    work.require_another_model(canary)
-    work.require_room(canary)
+    canary = check(work, canary)
     record = work.write(canary_state.new(canary))
     try:
         work.apply_canary(weight=0)
@@ -107,9 +96,34 @@ def begin(work: CanaryWork, canary: Canary, timeout: float) -> CanaryRecord:
             expected=error.expected,
             next_step=error.next_step or f"its weight was 0 all the time; {work.stable.model} serves",
         ) from error
+    if canary.cookie is not None:
+        work.stick(canary.cookie)
+        say(f"{name}: a client stays with the version that answers it first, by the cookie {canary.cookie}")
     if record.weight:
         work.set_weight(record.weight)
     return work.write(record, phase="running")
+
+
+def check(work: CanaryWork, canary: Canary) -> Canary:
+    """Return a canary with its digest, after everything that can be refused before anything is made.
+
+    Raises:
+        As `start`, but RolledBack.
+    """
+    _refuse_other(work, canary)
+    _refuse_strategy(work)
+    work.require_route()
+    if work.rule.kind == "Ingress":
+        controller = find_controller(work.cluster, work.ingress_class)
+        require_canary(controller)
+        work.say(f"{work.name}: {controller.reason}")
+    work.require_sticky(canary)
+    work.require_stable_ready()
+    work.require_free_names(canary)
+    canary = work.with_digest(canary)
+    work.require_another_model(canary)
+    work.require_room(canary)
+    return canary
 
 
 def status(cluster: Cluster, platform: Platform, name: str, namespace: str) -> CanaryStatus:  # noqa: ARG001
@@ -118,15 +132,12 @@ def status(cluster: Cluster, platform: Platform, name: str, namespace: str) -> C
     Raises:
         NotFound: no such service.
     """
-    found = _with_shadow(cluster, look(cluster, name, namespace), namespace)
+    found = look(cluster, name, namespace)
+    if found.operator is not None and holder_alive(cluster, lease_name(name), namespace) is None:
+        found = look(cluster, name, namespace, worked_on=False)  # a Lease outlives a process that was killed
+    found = _with_shadow(cluster, found, namespace)
     rollout = rollout_state.read(cluster, name, namespace)
-    if rollout is None:
-        return found
-    if found.operator is not None and not rollout.ended:  # a Lease outlives a process that was killed
-        alive = holder_alive(cluster, lease_name(name), namespace)
-        if not alive:
-            found = replace(look(cluster, name, namespace), operator=None, shadow=found.shadow)
-    return replace(found, rollout=asdict(rollout))
+    return found if rollout is None else replace(found, rollout=asdict(rollout))
 
 
 def _with_shadow(cluster: Cluster, found: CanaryStatus, namespace: str) -> CanaryStatus:
@@ -134,9 +145,8 @@ def _with_shadow(cluster: Cluster, found: CanaryStatus, namespace: str) -> Canar
     state = shadow_state.read(cluster.get("Deployment", found.service, namespace))
     if state is None:
         return found
-    who = holder_alive(cluster, lease_name(found.service), namespace)
     stop = f"nobody works on it: `mlk8s canary shadow {found.service} --stop` removes it"
-    return replace(found, shadow=f"{state}; {f'{who} works on it' if who else stop}")
+    return replace(found, shadow=f"{state}; {f'{found.operator} works on it' if found.operator else stop}")
 
 
 def set_weight(

@@ -32,7 +32,7 @@ def promote(
         WaitTimeout: the process that works on it did not do it in time.
         As `canary.promote`, where no process works on it.
     """
-    if not _asked(cluster, name, namespace, "promote", timeout, say):
+    if not asked(cluster, name, namespace, "promote", timeout, say):
         canary.promote(cluster, platform, name, namespace, timeout=timeout, say=say)
 
 
@@ -46,7 +46,7 @@ def rollback(
     say: Say = print,
 ) -> None:
     """Roll the canary back now, whatever is known of it; raises as `promote`."""
-    if not _asked(cluster, name, namespace, "rollback", timeout, say):
+    if not asked(cluster, name, namespace, "rollback", timeout, say):
         canary.rollback(cluster, platform, name, namespace, timeout=timeout, say=say)
 
 
@@ -58,7 +58,7 @@ def hold(cluster: Cluster, name: str, namespace: str, *, timeout: float = 60.0, 
         WaitTimeout: the process that works on it did not answer in time.
     """
     rollout_state.require(rollout_state.read(cluster, name, namespace), name, namespace)
-    if not _asked(cluster, name, namespace, "hold", timeout, say):
+    if not asked(cluster, name, namespace, "hold", timeout, say):
         raise UsageError(
             f"no process works on the rollout of {name}, so nothing changes it",
             where=f"namespace {namespace}",
@@ -83,10 +83,10 @@ def go_on(cluster: Cluster, name: str, namespace: str, *, timeout: float = 60.0,
             where=f"namespace {namespace}",
             next_step=f"`mlk8s canary status {name}` shows it",
         )
-    return _asked(cluster, name, namespace, "resume", timeout, say)
+    return asked(cluster, name, namespace, "resume", timeout, say)
 
 
-def _asked(cluster: Cluster, name: str, namespace: str, wish: Wish, timeout: float, say: Say) -> bool:
+def asked(cluster: Cluster, name: str, namespace: str, wish: Wish, timeout: float, say: Say) -> bool:
     """Ask the process that works on a rollout and wait until it has done it; False where there is none."""
     found = rollout_state.read(cluster, name, namespace)
     if found is None or found.ended:

@@ -26,15 +26,25 @@ class Counts:
         prometheus: what is asked.
         edges: by percentile of the SLO, the histogram's edge in seconds at which a request is slow.
         block: length of a block in seconds.
+        pods: names of the Deployments of the new and of the old version; the canary's and the service's own
+            by default.
     """
 
     def __init__(
-        self, prometheus: Prometheus, name: str, namespace: str, edges: Mapping[str, float], block: float
+        self,
+        prometheus: Prometheus,
+        name: str,
+        namespace: str,
+        edges: Mapping[str, float],
+        block: float,
+        *,
+        pods: tuple[str, str] | None = None,
     ) -> None:
         self._prometheus, self._edges = prometheus, edges
         self.selector = selector(name, namespace, edges, block)
-        self._canary = re.compile(re.escape(Identity(name, "canary").instance) + "-[a-z0-9]+-[a-z0-9]+")
-        self._stable = re.compile(re.escape(name) + "-[a-z0-9]+-[a-z0-9]+")
+        new, old = pods or (Identity(name, "canary").instance, name)
+        self._canary = re.compile(re.escape(new) + "-[a-z0-9]+-[a-z0-9]+")
+        self._stable = re.compile(re.escape(old) + "-[a-z0-9]+-[a-z0-9]+")
         self.cursor: Cursor | None = None
 
     def baseline(self, at: float) -> None:
@@ -59,11 +69,12 @@ class Counts:
         first = self.cursor is None
         self.cursor, block = read_block(
             self.cursor, series(found), start=start, seconds=seconds, weight=weight,
-            version_of=self._version, edges=self._edges, started=started(found),
+            version_of=self.version_of, edges=self._edges, started=started(found),
         )  # fmt: skip
         return replace(block, missing=False) if first else block
 
-    def _version(self, labels: Mapping[str, str]) -> Version | None:
+    def version_of(self, labels: Mapping[str, str]) -> Version | None:
+        """Tell by its pod's name whose a series is."""
         pod = labels.get("pod", "")
         if self._canary.fullmatch(pod):
             return "canary"
@@ -78,7 +89,7 @@ def selector(name: str, namespace: str, edges: Mapping[str, float], block: float
     window = max(30, round(3 * block))
     return (
         f'{{__name__=~"{REQUESTS}_bucket|{_COUNT}|{_STARTED}|up",namespace="{namespace}",'
-        f'pod=~"{name}(-canary)?-[a-z0-9]+-[a-z0-9]+",le=~"{bounds}",'
+        f'pod=~"{name}(-canary|-green)?-[a-z0-9]+-[a-z0-9]+",le=~"{bounds}",'
         f'route=~"|.*{_ROUTE}"}}[{window}s]'
     )
 

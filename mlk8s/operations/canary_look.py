@@ -33,8 +33,11 @@ def selector(service: str) -> str:
     return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
-def look(cluster: Cluster, name: str, namespace: str) -> CanaryStatus:
+def look(cluster: Cluster, name: str, namespace: str, *, worked_on: bool = True) -> CanaryStatus:
     """Return the status of a service's canary.
+
+    Args:
+        worked_on: False where whoever holds the Lease is known to be gone.
 
     Raises:
         NotFound: no such service.
@@ -59,7 +62,7 @@ def look(cluster: Cluster, name: str, namespace: str) -> CanaryStatus:
             ready=None if pods is None else int((pods.get("status") or {}).get("readyReplicas") or 0),
             weight=weight,
             leftovers=leftovers,
-            operator=holder(cluster, lease_name(name), namespace),
+            operator=holder(cluster, lease_name(name), namespace) if worked_on else None,
         )
     )
 

@@ -56,6 +56,10 @@ class Observer:
         both = (self.stable, self.canary)
         return self.stable != self.canary and all(one is not None and one.version is not None for one in both)
 
+    def forget(self) -> None:
+        """Forget which models there are: from now on nothing can be seen."""
+        self.stable = self.canary = None
+
     def close(self) -> None:
         """Close the connections."""
         if self._client is not None:

@@ -6,7 +6,6 @@ the API server, is gone on with by the same code that goes on after its own outa
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,14 @@ from mlk8s.clients.clock import Clock
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.clients.prometheus import Prometheus
-from mlk8s.errors import Conflict, Mlk8sError, NotFound, Unreachable
+from mlk8s.errors import Mlk8sError, NotFound
 from mlk8s.operations.canary import working
-from mlk8s.operations.canary_control import Controller, Plan, Settings
 from mlk8s.operations.canary_look import KINDS
+from mlk8s.operations.canary_open import Plan, open_rollout
 from mlk8s.operations.canary_work import CanaryWork
+from mlk8s.operations.outage import Outage
 from mlk8s.operations.preflight import require_permissions
+from mlk8s.operations.rollout_judged import Settings
 from mlk8s.operations.rollout_state import Rollout, Wish
 from mlk8s.operations.rollout_tell import Teller, Told
 from mlk8s.spec.analysis import Analysis
@@ -34,9 +35,6 @@ __all__ = ["BLIND", "CanaryResult", "Lines", "Told", "View", "resume", "run"]
 Say = Callable[[str], None]
 BLIND = 300.0
 """Seconds for which the evidence, or every pod of the canary, may be away before it is rolled back."""
-OUTAGE = 1_800.0
-"""Seconds for which an API server that does not answer is waited for."""
-_PAUSE = 2.0
 
 
 @dataclass(frozen=True)
@@ -142,8 +140,11 @@ def run(
         ClusterError: it could not be rolled back; the message has the command to do it by hand.
         Unreachable: the API server did not answer for half an hour; `resume` goes on.
     """
+    _require_rights(cluster, namespace)
     plan = Plan(canary, analysis)
-    return _drive(cluster, platform, name, namespace, plan, told, blind, timeout, say, view)
+    prometheus = prometheus_of(cluster, platform)
+    prometheus.query("vector(1)")  # what nobody could judge is not begun
+    return _drive(cluster, platform, name, namespace, plan, prometheus, told, blind, timeout, say, view)
 
 
 def resume(
@@ -155,16 +156,23 @@ def resume(
     told: Told | None = None,
     blind: float = BLIND,
     timeout: float = 180.0,
+    in_pod: bool = False,
     say: Say = print,
     view: View | None = None,
 ) -> CanaryResult:
     """Go on with a rollout whose process is gone, from wherever it was.
 
+    Args:
+        in_pod: this is the controller's pod: its rights are by name, and it reaches Prometheus itself.
+
     Raises:
         UsageError: there is none.
         As `run`.
     """
-    return _drive(cluster, platform, name, namespace, None, told, blind, timeout, say, view)
+    if not in_pod:
+        _require_rights(cluster, namespace)
+    prometheus = prometheus_of(cluster, platform, direct=in_pod)
+    return _drive(cluster, platform, name, namespace, None, prometheus, told, blind, timeout, say, view)
 
 
 def _drive(
@@ -173,14 +181,13 @@ def _drive(
     name: str,
     namespace: str,
     plan: Plan | None,
+    prometheus: Prometheus,
     told: Told | None,
     blind: float,
     timeout: float,
     say: Say,
     view: View | None,
 ) -> CanaryResult:
-    require_permissions(cluster, namespace, ("Lease", "Ingress", *KINDS), ("Pod", "ReplicaSet"))
-    prometheus = _prometheus(cluster, platform, probe=plan is not None)
     clock, sent = Clock(), cluster.transport.sent
     began = clock.now()
     shown = view or Lines(say)
@@ -211,43 +218,33 @@ def _through_outages(
     say: Say,
 ) -> tuple[Rollout, Decision | None, float | None]:
     """Work on a rollout to its end; where the API server is away, go on when it is back."""
-    began, away = False, None
+    began, outage = False, Outage(name, say, f"mlk8s canary resume {name}")
     while True:
         work: CanaryWork | None = None
         try:
             with working(cluster, platform, name, namespace, "canary run", say) as work:
-                controller = Controller(work, settings)
-                controller.open(plan)
+                controller = open_rollout(work, settings, plan)
                 plan, began = None, True  # what is in the cluster from now on is gone on with
-                if away is not None:
-                    say(f"{name}: the API server answers again; going on")
-                    away = None
+                outage.over()
                 return controller.go()
         except Mlk8sError as error:
             if work is not None and work.record is not None:
                 plan, began = None, True
-            if not began or not _outage(error, work):
+            if not began:
                 raise
-            if away is None:
-                away = time.monotonic()
-                say(f"{name}: the API server does not answer; the weight stays as it is until it does")
-            if time.monotonic() - away > OUTAGE:
-                raise Unreachable(
-                    f"the API server did not answer for {OUTAGE / 60:g} min: {error.what}",
-                    where=error.where,
-                    next_step=f"`mlk8s canary resume {name}` goes on; the weight is what it was",
-                ) from error
-            time.sleep(_PAUSE)
+            outage.wait(error, work.lease if work is not None else None)
 
 
-def _outage(error: Mlk8sError, work: CanaryWork | None) -> bool:
-    """Whether the API server was away, rather than that it said no."""
-    if isinstance(error, Conflict):
-        return work is not None and work.lease.cut_off
-    return isinstance(error, Unreachable)
+def _require_rights(cluster: Cluster, namespace: str) -> None:
+    require_permissions(cluster, namespace, ("Lease", "Ingress", *KINDS), ("Pod", "ReplicaSet"))
 
 
-def _prometheus(cluster: Cluster, platform: Platform, *, probe: bool) -> Prometheus:
+def prometheus_of(cluster: Cluster, platform: Platform, *, direct: bool = False) -> Prometheus:
+    """Return the Prometheus that a rollout is judged by.
+
+    Raises:
+        NotFound: the platform names none.
+    """
     if platform.prometheus is None:
         raise NotFound(
             "the platform names no Prometheus, so nothing could be judged",
@@ -255,7 +252,4 @@ def _prometheus(cluster: Cluster, platform: Platform, *, probe: bool) -> Prometh
             expected="NAMESPACE/SERVICE:PORT",
             next_step="`mlk8s doctor` shows what the cluster offers",
         )
-    found = Prometheus(cluster, platform.prometheus)
-    if probe:  # what nobody could judge is not begun
-        found.query("vector(1)")
-    return found
+    return Prometheus(cluster, platform.prometheus, direct=direct)

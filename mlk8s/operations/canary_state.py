@@ -31,7 +31,7 @@ def new(canary: Canary) -> CanaryRecord:
     started = now()
     return CanaryRecord(
         model=canary.model, digest=canary.digest, weight=canary.weight, header=canary.header,
-        replicas=canary.replicas, phase="starting", started=started, updated=started,
+        cookie=canary.cookie, replicas=canary.replicas, phase="starting", started=started, updated=started,
     )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def spec(record: CanaryRecord) -> Canary:
     """Return the canary that a record describes."""
     return Canary(
         model=record.model, digest=record.digest, weight=record.weight, header=record.header,
-        replicas=record.replicas,
+        cookie=record.cookie, replicas=record.replicas,
     )  # fmt: skip
 
 

@@ -80,6 +80,7 @@ def watch(
     view: View,
     *,
     seconds: float | None = None,
+    alive: Callable[[], None] | None = None,
     say: Say = print,
 ) -> Watched:
     """Show a rollout block by block until it ends, and hand on what the view is asked for.
@@ -87,6 +88,7 @@ def watch(
     Args:
         view: what shows it; the wishes of its buttons are written down for the process that works on it.
         seconds: ends the watching, not the rollout; None watches to its end.
+        alive: called at each look; what it raises ends the watching.
 
     Raises:
         UsageError: the service had no analysed rollout.
@@ -108,6 +110,8 @@ def watch(
             shown = len(entries) if len(entries) >= shown else 0  # fewer: the evidence began anew
             if rollout.ended or (end is not None and clock.now() >= end):
                 return Watched(name, rollout, record)
+            if alive is not None:
+                alive()
             pause = clock.now() + Analysis(**rollout.analysis).block / 2
             while clock.now() < pause and (end is None or clock.now() < end):
                 wish = view.wish()

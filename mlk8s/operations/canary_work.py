@@ -33,9 +33,15 @@ from mlk8s.spec.canary import Canary
 from mlk8s.spec.route import asked_host
 from mlk8s.spec.service import ModelService
 
+STICKY = "mlk8s-sticky"
+"""Field manager of what keeps clients with their version: it goes without touching the rest."""
+
 
 class CanaryWork:
     """One operation on the canary of one service, under its Lease.
+
+    Attributes:
+        heed: called while the canary's pods are waited for; whatever it raises ends the wait.
 
     Raises:
         NotFound: no such service.
@@ -54,6 +60,7 @@ class CanaryWork:
         self.cluster, self.platform = cluster, platform
         self.name, self.namespace = name, namespace
         self.lease, self.say = lease, say
+        self.heed: Callable[[], None] = lease.check
         self.deployment = cluster.get("Deployment", name, namespace)
         self.record = canary_state.read(self.deployment)
         spec = stored_spec(self.deployment)
@@ -130,6 +137,19 @@ class CanaryWork:
                 f"{self.name} has no route, so there is no traffic to share",
                 where=f"Deployment {self.namespace}/{self.name}",
                 next_step="deploy it with route=Route()",
+            )
+
+    def require_sticky(self, canary: Canary) -> None:
+        """Refuse a cookie where no controller can keep clients by it.
+
+        Raises:
+            UsageError: the service is reached through a Gateway.
+        """
+        if canary.cookie is not None and self.rule.sticky(self.stable, self.facts, canary.cookie) is None:
+            raise UsageError(
+                f"{self.name} is reached through a Gateway, which keeps no client by a cookie",
+                where=f"{self.rule.kind} {self.namespace}/{self._rule_name}",
+                expected="no cookie, or a service with an Ingress",
             )
 
     def require_stable_ready(self) -> None:
@@ -275,7 +295,7 @@ class CanaryWork:
         """
         wait_rollout(
             self.cluster, Identity(self.name, "canary").instance, self.namespace,
-            timeout=timeout, say=self.say, check=self.lease.check,
+            timeout=timeout, say=self.say, check=self.heed,
         )  # fmt: skip
 
     def set_weight(self, weight: int, *, force: bool = False) -> None:
@@ -293,6 +313,16 @@ class CanaryWork:
             raise
         self.say(f"{self.name}: weight {weight}")
 
+    def stick(self, cookie: str | None) -> None:
+        """Keep clients with the version that answered them first; None ends it.
+
+        Their cookies stay with them, and mean nothing any more.
+        """
+        self.lease.check()
+        part = self.rule.sticky(self.stable, self.facts, cookie)
+        if part is not None:
+            self.cluster.apply(part, force=True, manager=STICKY)
+
     def observe(self, weight: int) -> Split | None:
         """Return the observed split after a change of the weight, and say it."""
         split = self.observer.split(weight, check=self.lease.check)
@@ -307,6 +337,8 @@ class CanaryWork:
         if had and self.record is not None:
             if observe and ready_pods(self.cluster, self.name, self.namespace):
                 self.observer.learn(check=self.lease.check, timeout=3.0)
+            if self.stable.model == self.record.model:
+                self.observer.forget()  # promoted: both answer alike, so who answers tells nothing
             self.set_weight(0, force=True)
             if self.observer.gone(had, check=self.lease.check) is False:
                 self.say(f"{self.name}: the canary was still reached {FOLLOWS:g} s after weight 0; going on")
@@ -316,6 +348,8 @@ class CanaryWork:
             self.cluster.delete(self.rule.kind, self._rule_name, self.namespace)
         else:
             self.cluster.apply(whole, force=True)
+        if self.record is not None and self.record.cookie is not None:
+            self.stick(None)
         if had is not None:
             self.say(f"{self.name}: no request is led to the canary")
 

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 from mlk8s.operations import bluegreen
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike
+
     from mlk8s.assess.bluegreen import BlueGreenStatus
     from mlk8s.clients.cluster import Cluster
     from mlk8s.clients.platform import Platform
+    from mlk8s.operations.canary_run import CanaryResult, Told, View
+    from mlk8s.operations.canary_watch import Watched
     from mlk8s.operations.service import Say, Service
+    from mlk8s.spec.analysis import Analysis
 
 
 class BlueGreenHandle:
@@ -37,6 +44,50 @@ class BlueGreenHandle:
     def back(self, *, timeout: float = 120.0, say: Say | None = None) -> BlueGreenStatus:
         """Give all requests back to the colour that had them before the last switch."""
         return bluegreen.back(*self._place(), timeout=timeout, say=say or print)
+
+    def run(
+        self,
+        analysis: Analysis,
+        *,
+        inputs: Mapping[str, ArrayLike] | ArrayLike | None = None,
+        rps: float = 20.0,
+        told: Told | None = None,
+        blind: float = 300.0,
+        timeout: float = 180.0,
+        say: Say | None = None,
+        view: View | None = None,
+    ) -> CanaryResult:
+        """Judge the idle colour, switch to it, judge it again, and go back where it is bad.
+
+        Args:
+            analysis: what it has to show, before the switch and after it.
+            inputs: what to predict on the idle colour before the switch; None leaves it to others.
+            rps: how often, at most 50 times a second.
+            told: run directory, webhook, metrics.
+            blind: seconds for which Prometheus may be away before it is rolled back.
+
+        Raises:
+            UsageError: there is no second colour.
+            Conflict: another process works on it.
+        """
+        from mlk8s.operations import colours_run
+
+        return colours_run.run(
+            *self._place(), analysis, inputs=inputs, rps=rps, told=told, blind=blind, timeout=timeout,
+            say=say or print, view=view,
+        )  # fmt: skip
+
+    def watch(
+        self, *, seconds: float | None = None, view: View | None = None, say: Say | None = None
+    ) -> Watched:
+        """Show a rollout that any process works on, block by block, until it ends: `CanaryHandle.watch`."""
+        return self.service.running_canary().watch(seconds=seconds, view=view, say=say)
+
+    def abort(self, *, timeout: float = 120.0, say: Say | None = None) -> None:
+        """Give the users' requests to the older colour; whoever works on a rollout is asked to do it."""
+        from mlk8s.operations import colours_run
+
+        colours_run.abort(*self._place(), timeout=timeout, say=say or print)
 
     def finish(self, *, now: bool = False, say: Say | None = None) -> BlueGreenStatus:
         """Remove the idle colour, after a switch not before its `retain` seconds are over, unless `now`."""

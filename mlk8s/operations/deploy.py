@@ -21,6 +21,7 @@ from mlk8s.operations.model import with_digest
 from mlk8s.operations.preflight import require_namespace, require_permissions, require_storage_secret
 from mlk8s.operations.replicas import hand_over, settle
 from mlk8s.operations.rollout_checks import refuse_paused, warn_surge
+from mlk8s.operations.rollout_state import remove_controller
 from mlk8s.operations.scalers import require_scalers
 from mlk8s.operations.secrets import require_secrets
 from mlk8s.operations.tenant import with_pull_secrets
@@ -220,7 +221,8 @@ def delete(
         NotFound: there is nothing of that name.
     """
     labels = f"{NAME}={name},{COMPONENT}=model-server,{MANAGED_BY}={MANAGER}"
-    gone = _remove_rules(cluster, platform, name, namespace, say)
+    gone = int(remove_controller(cluster, name, namespace))
+    gone += _remove_rules(cluster, platform, name, namespace, say)
     for kind in (*MIRROR, "HTTPRoute", *_ALL):
         try:
             found = cluster.list(kind, namespace, labels=labels)

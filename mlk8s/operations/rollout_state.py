@@ -15,9 +15,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlk8s.clients.cluster import Cluster
-from mlk8s.errors import Conflict, UsageError
+from mlk8s.errors import Conflict, Forbidden, UsageError
+from mlk8s.operations.canary_look import lease_name
 from mlk8s.operations.record import now
 from mlk8s.render.common import COMPONENT, MANAGED_BY, MANAGER, NAME
+from mlk8s.render.rollout_job import ROLLOUT
 
 if TYPE_CHECKING:
     from mlk8s.operations.canary_work import CanaryWork
@@ -26,7 +28,17 @@ REQUEST = "mlk8s.dev/canary-request"
 FIELDS, _ASKER = "mlk8s-canary", "mlk8s-request"
 _KEY, _PACKED = "rollout", "evidence"
 
-Stage = Literal["starting", "analysing", "promoting", "rolling-back", "ended"]
+Stage = Literal[
+    "starting",
+    "analysing",
+    "promoting",
+    "rolling-back",
+    "ended",
+    "before-switch",
+    "switching",
+    "after-switch",
+]
+"""Of a canary; of a blue/green service the last three beside the first, the fourth and the fifth."""
 Wish = Literal["promote", "rollback", "hold", "resume"]
 
 
@@ -36,7 +48,7 @@ class Rollout:
 
     Attributes:
         run: an identifier of its own.
-        model, digest, header, replicas: the canary.
+        model, digest, header, cookie, replicas: the canary.
         analysis: Analysis as JSON.
         stage: how far it got.
         weight: percent that it means the canary to have; written before it is set.
@@ -60,6 +72,7 @@ class Rollout:
     header: str | None
     replicas: int
     analysis: dict[str, Any]
+    cookie: str | None = None
     stage: Stage = "starting"
     weight: int = 0
     by: str | None = None
@@ -132,10 +145,11 @@ def read_all(cluster: Cluster, service: str, namespace: str) -> tuple[Rollout, P
 
 
 def begin(cluster: Cluster, service: str, namespace: str, rollout: Rollout) -> None:
-    """Write a new rollout down in the last one's place; what was asked of that is forgotten."""
+    """Write a new rollout down in the last one's place; what was asked of that is forgotten before."""
+    if cluster.find("ConfigMap", config_map(service), namespace) is not None:
+        body = {"metadata": {"annotations": {REQUEST: None}}}
+        cluster.patch("ConfigMap", config_map(service), body, namespace, manager=_ASKER)
     write(cluster, service, namespace, rollout, Packed())
-    body = {"metadata": {"annotations": {REQUEST: None}}}
-    cluster.patch("ConfigMap", config_map(service), body, namespace, manager=_ASKER)
 
 
 def write(
@@ -174,6 +188,17 @@ def close(work: CanaryWork, outcome: str) -> None:
     by = work.lease.identity
     rollout = replace(found, stage="ended", weight=0, outcome=outcome, by=by, why=(f"{outcome} by {by}",))
     write(work.cluster, work.name, work.namespace, rollout)
+
+
+def remove_controller(cluster: Cluster, name: str, namespace: str) -> bool:
+    """Remove a rollout's Job, and with it all that it owns; return whether there was one."""
+    try:
+        found = cluster.find("Job", lease_name(name), namespace)
+    except Forbidden:
+        return False  # who may not read it has made none
+    if found is None or (found["metadata"].get("labels") or {}).get(ROLLOUT) != name:
+        return False
+    return cluster.delete("Job", lease_name(name), namespace, propagation="Foreground")
 
 
 def _request(found: Mapping[str, Any], rollout: Rollout) -> Request | None:

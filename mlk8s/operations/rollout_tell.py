@@ -67,15 +67,7 @@ class Teller:
         self._now: tuple[int, Block | None, Decision | None] = (0, None, None)
         self._deployment: dict[str, Any] | None = None
         self._count = 0
-        stamp = utc(clock.now())[:19].replace(":", "").replace("-", "")
-        place = (
-            Path(told.directory) if told.directory is not None else Path("runs") / f"{name}-canary-{stamp}"
-        )
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"cannot make the directory: {error.strerror}", where=str(place)) from None
-        self.directory = place.resolve()
+        self.directory = run_directory(told.directory, name, clock)
 
     def __enter__(self) -> Self:
         if self._told.metrics_port is not None:
@@ -97,17 +89,8 @@ class Teller:
         self, analysis: Analysis, state: State, edges: dict[str, float], decided: list[Decision]
     ) -> None:
         """Begin a file of evidence with the blocks that are known already; an earlier one gets a number."""
-        place = self.directory / EVIDENCE
-        lines = [Record.head(analysis, state.started, edges)]
-        lines += [Record.line(*pair) for pair in zip(state.blocks, decided, strict=True)]
-
-        def make() -> None:
-            if place.exists() and place.stat().st_size:
-                number = 1 + len(list(self.directory.glob("evidence-*.jsonl")))
-                place.rename(self.directory / f"evidence-{number}.jsonl")
-            place.write_text("".join(lines))
-
-        self._try("file", make)
+        record = Record(analysis, state.started, tuple(zip(state.blocks, decided, strict=True)), edges)
+        self._try("file", lambda: write_record(self.directory, record))
 
     def block(self, weight: int, block: Block, decision: Decision) -> None:
         """Write a block and what was decided on it."""
@@ -168,3 +151,32 @@ class Teller:
                 self._say(f"{self._name}: {what} not written, the rollout goes on: {text}")
         else:
             self._failed.discard(what)
+
+
+def run_directory(given: str | os.PathLike[str] | None, name: str, clock: Clock) -> Path:
+    """Return the directory of a rollout's files, made where it was not there; None makes one under ./runs.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    stamp = utc(clock.now())[:19].replace(":", "").replace("-", "")
+    place = Path(given) if given is not None else Path("runs") / f"{name}-canary-{stamp}"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the directory: {error.strerror}", where=str(place)) from None
+    return place.resolve()
+
+
+def write_record(directory: Path, record: Record) -> None:
+    """Write a rollout's evidence; an earlier file gets a number.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    place = directory / EVIDENCE
+    if place.exists() and place.stat().st_size:
+        number = 1 + len(list(directory.glob("evidence-*.jsonl")))
+        place.rename(directory / f"evidence-{number}.jsonl")
+    lines = [Record.head(record.analysis, record.started, record.edges)]
+    place.write_text("".join(lines + [Record.line(*entry) for entry in record.entries]))

@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
-from mlk8s.errors import NotFound, UsageError
+from mlk8s.errors import NotFound
 
 if TYPE_CHECKING:
-    from mlk8s.assess.split import Split
     from mlk8s.assess.why.facts import Diagnosis
     from mlk8s.clients.background import BackgroundClient
     from mlk8s.clients.forward import PortForward
     from mlk8s.clients.inference import Inference, Prediction
     from mlk8s.clients.streams import ExecResult
-    from mlk8s.operations.canary import CanaryStatus
-    from mlk8s.operations.canary_run import CanaryResult, Told, View
-    from mlk8s.operations.canary_watch import Watched
+    from mlk8s.operations.canary_handle import CanaryHandle
     from mlk8s.operations.colours import BlueGreenHandle
     from mlk8s.operations.inspect import ServiceEvent
     from mlk8s.operations.logs import LogLine
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from mlk8s.operations.run import Run
     from mlk8s.operations.shadow import ShadowResult
     from mlk8s.operations.sizing import Sizing
-    from mlk8s.spec.analysis import Analysis
     from mlk8s.spec.load import LoadProfile, Slo
     from mlk8s.spec.shadow import Shadow
     from mlk8s.spec.workers import Workers
@@ -179,11 +175,16 @@ class Service:
         *,
         weight: int = 10,
         header: str | None = None,
+        cookie: str | None = None,
         replicas: int = 1,
         timeout: float = 120.0,
         say: Say | None = None,
     ) -> CanaryHandle:
         """Start a second version beside this one and send it `weight` percent of the requests.
+
+        Args:
+            header: request header; `always` leads to the canary, `never` away from it.
+            cookie: name of a cookie by which a client stays with its version.
 
         Raises:
             RolledBack: the canary never became ready; it was removed and its weight was 0 all the time.
@@ -191,9 +192,10 @@ class Service:
             Rejected: the ingress controller would ignore a canary.
         """
         from mlk8s.operations import canary
+        from mlk8s.operations.canary_handle import CanaryHandle
         from mlk8s.spec.canary import Canary
 
-        spec = Canary(model=model, weight=weight, header=header, replicas=replicas)
+        spec = Canary(model=model, weight=weight, header=header, cookie=cookie, replicas=replicas)
         started = canary.start(
             self.cluster, self.platform, self.name, self.namespace, spec, timeout=timeout, say=say or print
         )
@@ -201,6 +203,8 @@ class Service:
 
     def running_canary(self) -> CanaryHandle:
         """Return the canary that was started before, perhaps by another process."""
+        from mlk8s.operations.canary_handle import CanaryHandle
+
         return CanaryHandle(self)
 
     def shadow(
@@ -429,148 +433,3 @@ class Service:
         from mlk8s.operations.deploy import delete
 
         delete(self.cluster, self.platform, self.name, self.namespace, data=data, say=say or print)
-
-
-class CanaryHandle:
-    """The canary of one service; state lives in the cluster, so any process can go on with it.
-
-    Attributes:
-        service: the service it belongs to.
-        split: how the requests were seen to be shared out when the weight was last set here, or None.
-    """
-
-    def __init__(self, service: Service, split: Split | None = None) -> None:
-        self.service = service
-        self.split = split
-
-    def __repr__(self) -> str:
-        return str(self.status())
-
-    def _place(self) -> tuple[Cluster, Platform, str, str]:
-        service = self.service
-        return service.cluster, service.platform, service.name, service.namespace
-
-    def status(self) -> CanaryStatus:
-        """Return the canary's phase, weight and pods as the cluster has them now."""
-        from mlk8s.operations import canary
-
-        return canary.status(*self._place())
-
-    def weight(self, percent: int, *, force: bool = False, say: Say | None = None) -> CanaryStatus:
-        """Change the share of requests, 0 to 100 percent; `force` takes over a weight somebody else set."""
-        from mlk8s.operations import canary
-
-        status = canary.set_weight(*self._place(), percent, force=force, say=say or print)
-        self.split = status.split
-        return status
-
-    def promote(self, *, timeout: float = 180.0, say: Say | None = None) -> None:
-        """Make the canary's version the service's version, then remove the canary.
-
-        A process that works on its rollout is asked to do it.
-        """
-        from mlk8s.operations import canary_ask
-
-        canary_ask.promote(*self._place(), timeout=timeout, say=say or print)
-
-    def rollback(self, *, timeout: float = 120.0, say: Say | None = None) -> None:
-        """Take the canary's traffic away, then the canary.
-
-        A process that works on its rollout is asked to do it.
-        """
-        from mlk8s.operations import canary_ask
-
-        canary_ask.rollback(*self._place(), timeout=timeout, say=say or print)
-
-    def run(
-        self,
-        analysis: Analysis,
-        *,
-        model: str | None = None,
-        header: str | None = None,
-        replicas: int = 1,
-        told: Told | None = None,
-        blind: float = 300.0,
-        timeout: float = 180.0,
-        say: Say | None = None,
-        view: View | None = None,
-    ) -> CanaryResult:
-        """Bring the canary to its end by evidence: weight, then promotion or rollback; see `canary_run.run`.
-
-        Args:
-            analysis: what it has to show.
-            model: the new version; None means the canary that runs already.
-            header: request header that leads to it at any weight.
-            replicas: its pods.
-            told: run directory, webhook, metrics.
-            blind: seconds for which Prometheus, or all its pods, may be away before it is rolled back.
-
-        Raises:
-            UsageError: no model is given, and there is no canary.
-        """
-        from mlk8s.operations import canary_run
-        from mlk8s.spec.canary import Canary
-
-        if model is None:
-            found = self.status()
-            if found.phase == "none" or found.model is None:
-                raise UsageError(
-                    f"{self.service.name} has no canary",
-                    expected="model=..., the new version's address",
-                )
-            model, header, replicas = found.model, found.header, max(1, found.pods)
-        spec = Canary(model=model, header=header, replicas=replicas)
-        return canary_run.run(
-            *self._place(),
-            spec,
-            analysis,
-            told=told,
-            blind=blind,
-            timeout=timeout,
-            say=say or print,
-            view=view,
-        )
-
-    def resume(
-        self, *, told: Told | None = None, blind: float = 300.0, timeout: float = 180.0,
-        say: Say | None = None, view: View | None = None,
-    ) -> CanaryResult | None:  # fmt: skip
-        """Go on with a rollout: one that was held, or one whose process is gone.
-
-        Returns:
-            How it ended; None where another process goes on with it.
-        """
-        from mlk8s.operations import canary_ask, canary_run
-
-        cluster, _, name, namespace = self._place()
-        if canary_ask.go_on(cluster, name, namespace, say=say or print):
-            return None
-        return canary_run.resume(
-            *self._place(), told=told, blind=blind, timeout=timeout, say=say or print, view=view
-        )
-
-    def watch(
-        self, *, seconds: float | None = None, view: View | None = None, say: Say | None = None
-    ) -> Watched:
-        """Show a rollout that any process works on, block by block, until it ends; then a picture is left.
-
-        Args:
-            seconds: ends the watching, not the rollout.
-            view: what shows it; None prints a line a block.
-
-        Raises:
-            UsageError: there was no analysed rollout.
-        """
-        from mlk8s.operations.canary_run import Lines
-        from mlk8s.operations.canary_watch import watch
-
-        cluster, _, name, namespace = self._place()
-        shown = view or Lines(say or print)
-        return watch(cluster, name, namespace, shown, seconds=seconds, say=say or print)
-
-    def hold(self, *, say: Say | None = None) -> None:
-        """Keep weight and version of a running rollout as they are, except for a rollback, until `resume`."""
-        from mlk8s.operations import canary_ask
-
-        cluster, _, name, namespace = self._place()
-        canary_ask.hold(cluster, name, namespace, say=say or print)

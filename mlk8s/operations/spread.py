@@ -79,10 +79,10 @@ def spread(cluster: Cluster, service: Service, workers: int | Workers, say: Say)
 
 
 def _image(cluster: Cluster, service: Service, workers: Workers, say: Say) -> str:
-    from mlk8s.local.worker_image import worker_image
+    from mlk8s.local.cluster_image import cluster_image
 
     found = workers.image or service.platform.loadgen_image
-    found = found or worker_image(cluster.server, cluster.source, say)
+    found = found or cluster_image("loadgen", cluster.server, cluster.source, say)
     if found is None:
         raise UsageError(
             "nobody names an image for the load test's workers",

@@ -11,13 +11,14 @@ from mlk8s.render.bundle import apply_order
 from mlk8s.render.common import Identity, Manifest
 from mlk8s.render.facts import RenderFacts
 from mlk8s.render.gateway import http_route
-from mlk8s.render.routing import ingress
+from mlk8s.render.routing import ingress, route_path
 from mlk8s.render.service import render_workload
 from mlk8s.spec.canary import Canary
 from mlk8s.spec.route import ServiceType
 from mlk8s.spec.service import ModelService
 
-ANNOTATION = "nginx.ingress.kubernetes.io/canary"
+_NGINX = "nginx.ingress.kubernetes.io"
+ANNOTATION = f"{_NGINX}/canary"
 WEIGHT = f"{ANNOTATION}-weight"
 BY_HEADER = f"{ANNOTATION}-by-header"
 DEFAULT_HEADER = "X-Mlk8s-Canary"
@@ -43,6 +44,14 @@ class TrafficRule(Protocol):
 
     def by_hand(self, name: str, namespace: str) -> str:
         """Return the kubectl command that takes the requests from a canary."""
+        ...
+
+    def sticky(self, stable: ModelService, facts: RenderFacts, cookie: str | None) -> Manifest | None:
+        """Return the part of an object that keeps clients with their version; None where there is no way.
+
+        Args:
+            cookie: None takes it away.
+        """
         ...
 
 
@@ -78,6 +87,21 @@ class IngressRule:
         """Return the kubectl command that sets the weight to 0."""
         return f"`kubectl annotate ingress -n {namespace} {name} --overwrite {WEIGHT}=0`"
 
+    def sticky(self, stable: ModelService, facts: RenderFacts, cookie: str | None) -> Manifest | None:
+        """Return the annotations of the service's own Ingress: the canary's follows them.
+
+        Its path is the service's own, so that services behind one host have a cookie each.
+        """
+        values = {
+            "affinity": "cookie",
+            "affinity-canary-behavior": "sticky",
+            "session-cookie-name": cookie,
+            "session-cookie-path": route_path(stable, facts),
+        }
+        annotations = {f"{_NGINX}/{key}": value for key, value in values.items()} if cookie else {}
+        metadata = {"name": stable.name, "namespace": facts.namespace, "annotations": annotations}
+        return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata}
+
 
 class GatewayRule:
     """The service's own HTTPRoute with two backends.
@@ -112,6 +136,10 @@ class GatewayRule:
         backend = f'[{{"name":"{name}","port":80}}]'
         patch = f'[{{"op":"replace","path":"/spec/rules/2/backendRefs","value":{backend}}}]'
         return f"`kubectl patch httproute -n {namespace} {name} --type=json -p '{patch}'`"
+
+    def sticky(self, stable: ModelService, facts: RenderFacts, cookie: str | None) -> Manifest | None:  # noqa: ARG002
+        """Return None: session persistence is no part of the Gateway API's standard channel."""
+        return None
 
 
 def traffic_rule(stable: ModelService) -> TrafficRule:

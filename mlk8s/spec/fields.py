@@ -70,6 +70,12 @@ def _label_map(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _cookie(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+        raise ValueError("expected a cookie's name: letters, digits, _ and -, at most 64 characters")
+    return value
+
+
 def _header(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", value):
         raise ValueError("expected an HTTP header name (RFC 9110 token), at most 64 characters")
@@ -103,6 +109,7 @@ Quantity = Annotated[str, BeforeValidator(_quantity)]
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Labels = Annotated[dict[str, str], AfterValidator(_label_map)]
 HeaderName = Annotated[str, AfterValidator(_header)]
+CookieName = Annotated[str, AfterValidator(_cookie)]
 Weight = Annotated[int, Field(ge=0, le=100, strict=True)]
 """Share of traffic in percent, 0 to 100."""
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -26,7 +26,8 @@ def test_every_command_has_a_section() -> None:
         "rollout pause", "rollout resume", "rollout restart", "rollout status", "canary start",
         "canary status", "canary weight", "canary promote", "canary rollback", "canary run",
         "canary resume", "canary hold", "canary watch", "canary abort", "canary replay", "canary shadow",
-        "canary outcomes", "bluegreen status",
+        "canary outcomes", "canary rehearse", "bluegreen run", "bluegreen watch", "bluegreen abort",
+        "bluegreen status",
         "bluegreen switch", "bluegreen back", "bluegreen finish", "image build", "job run", "cron apply",
         "cron trigger",
     }  # fmt: skip

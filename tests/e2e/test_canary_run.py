@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +12,16 @@ from typing import Any
 
 import pytest
 from onnx_models import ROW, broken, scaling, slow
+from rollout_process import (
+    ERRORS,
+    PATIENT,
+    QUICK,
+    SERVICE,
+    Place,
+    controller,
+    prometheus,
+    wait_for,
+)
 
 import mlk8s
 from mlk8s.assess.evidence import Record
@@ -29,16 +35,7 @@ from mlk8s.render.canary import WEIGHT
 from mlk8s.storage.models import upload_model
 
 NAME = "judged"
-SERVICE = "prometheus-of-a-test"
-WAY = f"mlk8s-system/{SERVICE}:9090"
-QUICK: dict[str, Any] = {
-    "alpha": 0.1, "beta": 0.1, "errors": "independent", "margin": None, "block": "4s", "bake": "4s",
-    "deadline": "90s", "min_weight": 30, "max_weight": 50,
-}  # fmt: skip
-ERRORS = mlk8s.Analysis(slo=mlk8s.Slo(errors=0.2), **QUICK)
 LATENCY = mlk8s.Analysis(slo=mlk8s.Slo(p50="25ms"), **QUICK)
-PATIENT = ERRORS.replace(bake="60s", deadline="5m")
-"""Goes on for long enough to be disturbed."""
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +133,8 @@ def test_outage_second_controller_edit_by_hand_and_kill_in_one_rollout(
     tmp_path: Path,
 ) -> None:  # fmt: skip
     with service.background([ROW], rps=25) as background:
-        with controller(local_cluster, k8s, models["2"], tmp_path) as first:
+        place = Place(str(local_cluster.kubeconfig), k8s.namespace, NAME, str(tmp_path))
+        with controller(place, models["2"], PATIENT) as first:
             first.until(" requests, ")
             with pytest.raises(Conflict, match=rf"is refused: .*:{first.pid}:"):
                 judge(service, PATIENT, models["2"], Told(directory=tmp_path / "second"))
@@ -146,7 +144,7 @@ def test_outage_second_controller_edit_by_hand_and_kill_in_one_rollout(
             first.until("nothing seen")
             assert service.running_canary().status().weight == weight, "it is held"
             prometheus(system, "prometheus")
-            first.until("Prometheus answers again")
+            first.until("sees the canary again")
             body = {"metadata": {"annotations": {WEIGHT: "33"}}}
             k8s.cluster.patch("Ingress", f"{NAME}-canary", body, manager="kubectl-annotate")
             first.until("set from")
@@ -159,7 +157,7 @@ def test_outage_second_controller_edit_by_hand_and_kill_in_one_rollout(
         assert (status.phase, status.weight, status.operator) == ("running", 33, None)
         assert "nobody works on it" in str(status)
         # the one that goes on still holds; another process releases it, and it is promoted
-        with resumed(local_cluster, k8s, tmp_path) as second:
+        with controller(place) as second:
             second.until("blocks are known")
             second.until("requests, ")
             assert service.running_canary().resume() is None
@@ -210,72 +208,6 @@ def judge(
     service: Service, analysis: mlk8s.Analysis, model: str, told: Told, say: Any = print
 ) -> CanaryResult:
     return service.running_canary().run(analysis, model=model, told=told, blind=60, say=say)
-
-
-class controller:
-    """A rollout in a process of its own, killed with SIGKILL at the end of the block."""
-
-    code = (
-        "import sys, json, mlk8s; from dataclasses import replace; "
-        "from mlk8s.operations.canary_run import Told; "
-        "k8s = mlk8s.connect(kubeconfig=sys.argv[1], namespace=sys.argv[2]); "
-        "canary = k8s.service(sys.argv[3]).running_canary(); say = lambda line: print(line, flush=True); "
-        "canary.service.platform = replace(k8s.platform, prometheus=sys.argv[7]); "
-        "options = dict(told=Told(directory=sys.argv[4]), say=say, blind=60); "
-    )
-    verb = "canary.run(mlk8s.Analysis(**json.loads(sys.argv[6])), model=sys.argv[5], **options)"
-
-    def __init__(self, local: Any, k8s: Kubernetes, model: str, directory: Path) -> None:
-        analysis = json.dumps(PATIENT.model_dump(mode="json", exclude_unset=True))
-        arguments = [str(local.kubeconfig), k8s.namespace, NAME, str(directory), model, analysis, WAY]
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", self.code + self.verb, *arguments], stdout=subprocess.PIPE, text=True
-        )
-        self.pid = self._process.pid
-        self.lines: list[str] = []
-        self._seen = 0
-        self._reader = threading.Thread(target=self._read)
-
-    def __enter__(self) -> controller:
-        self._reader.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
-        self._process.wait()
-        self._reader.join()
-        print("\n".join(self.lines))
-
-    def until(self, text: str, seconds: float = 60.0) -> None:
-        """Wait for a line with the text, after the one that was waited for before."""
-
-        def found() -> bool:
-            for number in range(self._seen, len(self.lines)):
-                if text in self.lines[number]:
-                    self._seen = number + 1
-                    return True
-            return False
-
-        wait_for(found, seconds, lambda: f"{text!r} in:\n" + "\n".join(self.lines))
-
-    def wait(self) -> int:
-        return self._process.wait(30)
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.lines.append(line.rstrip("\n"))
-        self._process.stdout.close()
-
-
-class resumed(controller):
-    """Another process that goes on."""
-
-    verb = "canary.resume(**options)"
-
-    def __init__(self, local: Any, k8s: Kubernetes, directory: Path) -> None:
-        super().__init__(local, k8s, "-", directory)
 
 
 class hook:
@@ -334,18 +266,3 @@ class refused_deletes:
         self._cluster.delete("ValidatingAdmissionPolicyBinding", self._name)
         self._cluster.delete("ValidatingAdmissionPolicy", self._name)
         time.sleep(2)  # until the API server has heard of it
-
-
-def prometheus(cluster: Cluster, name: str) -> None:
-    """Let the test's own Service lead to the cluster's Prometheus, or to nothing."""
-    cluster.apply({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": SERVICE, "namespace": cluster.namespace},
-        "spec": {"selector": {"app.kubernetes.io/name": name}, "ports": [{"port": 9090}]},
-    })  # fmt: skip
-
-
-def wait_for(true: Any, seconds: float = 20.0, told: Any = lambda: "") -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds:g} s {told()}"
-        time.sleep(0.1)

@@ -17,7 +17,7 @@ def sample(name: str, pod: str, *points: tuple[float, float], **labels: str) -> 
 def test_selector_asks_for_predictions_of_both_versions_in_one_query() -> None:
     text = selector("iris", "ml", {"p99": 0.1, "p50": 1.0}, 10.0)
     assert text.endswith("[30s]")
-    assert 'namespace="ml",pod=~"iris(-canary)?-[a-z0-9]+-[a-z0-9]+"' in text
+    assert 'namespace="ml",pod=~"iris(-canary|-green)?-[a-z0-9]+-[a-z0-9]+"' in text
     assert 'le=~"|0[.]1([.]0)?|1([.]0)?"' in text
     assert 'route=~"|.*/infer"' in text
     assert selector("iris", "ml", {}, 20.0).endswith("[60s]")
@@ -25,15 +25,15 @@ def test_selector_asks_for_predictions_of_both_versions_in_one_query() -> None:
 
 def test_pods_belong_to_their_version_by_name() -> None:
     counts = Counts(None, "iris", "ml", {}, 10.0)  # type: ignore[arg-type]
-    assert counts._version({"pod": POD}) == "canary"
-    assert counts._version({"pod": STABLE}) == "stable"
-    assert counts._version({"pod": "iris-green-5f6d7c8b9-abcde"}) is None
-    assert counts._version({}) is None
+    assert counts.version_of({"pod": POD}) == "canary"
+    assert counts.version_of({"pod": STABLE}) == "stable"
+    assert counts.version_of({"pod": "iris-green-5f6d7c8b9-abcde"}) is None
+    assert counts.version_of({}) is None
 
 
 def test_pod_that_was_scraped_and_answered_nothing_has_no_requests_rather_than_none_seen() -> None:
     up = [sample("up", POD, (1.0, 1.0), (3.0, 1.0)), sample("up", STABLE, (1.0, 1.0), (3.0, 0.0))]
-    version = Counts(None, "iris", "ml", {}, 10.0)._version  # type: ignore[arg-type]
+    version = Counts(None, "iris", "ml", {}, 10.0).version_of  # type: ignore[arg-type]
     cursor, _ = read_block(
         None, series(up), start=2.0, seconds=0.0, weight=0, version_of=version, edges={}, started=started(up)
     )
