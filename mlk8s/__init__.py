@@ -54,6 +54,7 @@ _PUBLIC = {
     "Route": "mlk8s.spec.route",
     "Scheduling": "mlk8s.spec.scheduling",
     "ServiceType": "mlk8s.spec.route",
+    "Shadow": "mlk8s.spec.shadow",
     "Slo": "mlk8s.spec.load",
     "Spread": "mlk8s.spec.scheduling",
     "Stage": "mlk8s.spec.load",
@@ -120,6 +121,7 @@ if TYPE_CHECKING:
     from mlk8s.spec.scheduling import Spread as Spread
     from mlk8s.spec.scheduling import Toleration as Toleration
     from mlk8s.spec.service import ModelService as ModelService
+    from mlk8s.spec.shadow import Shadow as Shadow
     from mlk8s.spec.tenant import Allow as Allow
     from mlk8s.spec.tenant import ContainerLimits as ContainerLimits
     from mlk8s.spec.tenant import Tenant as Tenant

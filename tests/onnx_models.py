@@ -15,6 +15,19 @@ def scaling(factor: float) -> bytes:
     return _model([helper.make_node("Mul", ["x", "factor"], ["y"])], [weight])
 
 
+def capped(factor: float, most: float) -> bytes:
+    """Return a model y = min(factor * x, most)."""
+    weights = [
+        numpy_helper.from_array(np.array(value, dtype=np.float32), name)
+        for name, value in (("factor", factor), ("most", most))
+    ]
+    nodes = [
+        helper.make_node("Mul", ["x", "factor"], ["wide"]),
+        helper.make_node("Min", ["wide", "most"], ["y"]),
+    ]
+    return _model(nodes, weights)
+
+
 def slow(layers: int) -> bytes:
     """Return a model y = x that multiplies by a 512 x 512 identity: 0.3 ms a layer for 64 rows."""
     wide = np.zeros((4, 512), np.float32)

@@ -15,8 +15,9 @@ def test_the_public_names_are_these() -> None:
         "FeatureJob", "FeatureJobSet", "Follow", "Gpu", "Input", "JobRole", "LoadProfile", "LogCollector",
         "Metric", "Mlk8sError", "ModelService", "NodeTerm", "PathRule", "PodTerm", "Policy",
         "PriorityClass", "Probe", "Probes", "Report", "Resources", "Route", "Run", "Scheduling",
-        "ServiceModel", "ServiceType", "Sizing", "Slo", "Spread", "Stage", "StatefulSet", "Step", "Tenant",
-        "Toleration", "Vertical", "Volume", "Workers", "__version__", "connect", "self_signed", "simulate",
+        "ServiceModel", "ServiceType", "Shadow", "Sizing", "Slo", "Spread", "Stage", "StatefulSet", "Step",
+        "Tenant", "Toleration", "Vertical", "Volume", "Workers", "__version__", "connect", "self_signed",
+        "simulate",
     ]  # fmt: skip
 
 

@@ -87,6 +87,7 @@ class CanaryStatus:
         allowed: what may be done now.
         split: the observed split, where it was observed.
         rollout: what is written down of the last analysed rollout; None where there was none.
+        shadow: a sentence on the service's shadow and who works on it; None where there is none.
     """
 
     service: str
@@ -105,9 +106,12 @@ class CanaryStatus:
     allowed: tuple[Verb, ...] = ("start",)
     split: Split | None = field(default=None, compare=False)
     rollout: Mapping[str, Any] | None = field(default=None, compare=False)
+    shadow: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         evidence = status_lines(self.rollout, self.operator) if self.rollout is not None else []
+        if self.shadow is not None:
+            evidence.insert(0, f"  {self.shadow}")
         if self.phase == "none":
             return "\n".join([f"{self.service}: no canary; {self.stable_model} has all requests", *evidence])
         lines = [

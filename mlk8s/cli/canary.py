@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlk8s.cli import canary_rehearse, canary_run
+from mlk8s.cli import canary_rehearse, canary_run, shadow
 from mlk8s.cli.canary_run import Cookie, Name
 from mlk8s.cli.interrupt import leaves
 from mlk8s.cli.options import Context, Form, Kubeconfig, Namespace, Output, Timeout, seconds
@@ -129,4 +129,5 @@ def register(app: typer.Typer) -> None:
         group.command(function.__name__)(function)
     canary_run.register(group)
     canary_rehearse.register(group)
+    shadow.register(group)
     app.add_typer(group, name="canary", rich_help_panel="Model services")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlk8s.cli import shadow
 from mlk8s.cli.analysis_options import (
     Alpha,
     AtDeadline,
@@ -213,11 +214,16 @@ def abort(
 def replay(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="evidence.jsonl of a rollout, or its directory.", exists=True),
+        typer.Argument(
+            metavar="FILE", help="Directory of a rollout or a shadow, or the file in it.", exists=True
+        ),
     ],
     output: Output = Form.TABLE,
 ) -> None:
     """Decide again on recorded blocks; exit code 1 where a decision differs from the recorded one."""
+    if file.name == "shadow.jsonl" or (file / "shadow.jsonl").exists():
+        shadow.replay(file, output)
+        return
     from mlk8s.assess.evidence import Record
     from mlk8s.assess.rollout_words import evidence_rows
 

@@ -58,6 +58,7 @@ _GROUPS: dict[str, tuple[str, str]] = {
     "keda.sh/v1alpha1": ("ScaledObject TriggerAuthentication", ""),
     "autoscaling.k8s.io/v1": ("VerticalPodAutoscaler", ""),
     "monitoring.coreos.com/v1": ("PodMonitor ServiceMonitor PrometheusRule", ""),
+    "traefik.io/v1alpha1": ("IngressRoute TraefikService", ""),
     "jobset.x-k8s.io/v1alpha2": ("JobSet", ""),
     "authorization.k8s.io/v1": (
         "LocalSubjectAccessReview",

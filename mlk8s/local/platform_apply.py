@@ -10,7 +10,17 @@ from collections.abc import Iterable, Mapping
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import CONFIG_MAP, NAMESPACE, STORAGE_SECRET, Platform
 from mlk8s.errors import Conflict, NotFound
-from mlk8s.local.platform_manifests import BASE, CRDS, NAME, PART_OF, TAKES_OVER, Manifest, fit, load
+from mlk8s.local.platform_manifests import (
+    BASE,
+    CRDS,
+    NAME,
+    PART_OF,
+    TAKES_OVER,
+    TRAEFIK_CRDS,
+    Manifest,
+    fit,
+    load,
+)
 from mlk8s.local.progress import Progress
 from mlk8s.render.metrics import USER_RULES, with_rules
 
@@ -43,7 +53,7 @@ def apply_part(
             "The cluster has no default StorageClass: models are lost when object storage restarts."
         )
     if part == "traefik":
-        crds = load(CRDS)
+        crds = [*load(CRDS), *load(TRAEFIK_CRDS)]
         for crd in crds:
             crd["metadata"].setdefault("labels", {})[PART_OF] = "mlk8s"
         apply_objects(cluster, crds, progress)

@@ -15,6 +15,7 @@ from mlk8s.render.common import digest
 Manifest = dict[str, Any]
 
 CRDS = "gateway-api-crds"
+TRAEFIK_CRDS = "traefik-crds"
 BASE = "namespace"
 PARTS = ("coredns", "traefik", "seaweedfs", "prometheus", "prometheus-adapter")
 PART_OF = "app.kubernetes.io/part-of"

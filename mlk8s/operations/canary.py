@@ -21,7 +21,7 @@ from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.clients.traffic import find_controller, require_canary
 from mlk8s.errors import Conflict, Mlk8sError, RolledBack, Unreachable, UsageError
-from mlk8s.operations import bluegreen_state, canary_state, rollout_state
+from mlk8s.operations import bluegreen_state, canary_state, rollout_state, shadow_state
 from mlk8s.operations.canary_look import KINDS, lease_name, look
 from mlk8s.operations.canary_work import CanaryWork
 from mlk8s.operations.lease import OperatorLease
@@ -135,8 +135,18 @@ def status(cluster: Cluster, platform: Platform, name: str, namespace: str) -> C
     found = look(cluster, name, namespace)
     if found.operator is not None and holder_alive(cluster, lease_name(name), namespace) is None:
         found = look(cluster, name, namespace, worked_on=False)  # a Lease outlives a process that was killed
+    found = _with_shadow(cluster, found, namespace)
     rollout = rollout_state.read(cluster, name, namespace)
     return found if rollout is None else replace(found, rollout=asdict(rollout))
+
+
+def _with_shadow(cluster: Cluster, found: CanaryStatus, namespace: str) -> CanaryStatus:
+    """Return a status with what is written down of a shadow, and whether anybody works on it."""
+    state = shadow_state.read(cluster.get("Deployment", found.service, namespace))
+    if state is None:
+        return found
+    stop = f"nobody works on it: `mlk8s canary shadow {found.service} --stop` removes it"
+    return replace(found, shadow=f"{state}; {f'{found.operator} works on it' if found.operator else stop}")
 
 
 def set_weight(
@@ -256,7 +266,8 @@ def undo(work: CanaryWork, timeout: float = 120.0) -> None:
 
 
 def _refuse_other(work: CanaryWork, canary: Canary) -> None:
-    """Let a start that was cut off be repeated, and no other."""
+    """Let a start that was cut off be repeated, and no other; a shadow is in the way, too."""
+    shadow_state.refuse_while_running(work.deployment)
     record = work.record
     if record is not None and not (record.phase == "starting" and record.model == canary.model):
         canary_state.refuse_while_running(work.deployment)

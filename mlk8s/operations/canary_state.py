@@ -9,6 +9,7 @@ from typing import Any
 from mlk8s.assess.canary import CanaryRecord, Phase
 from mlk8s.clients.cluster import Cluster
 from mlk8s.errors import Conflict
+from mlk8s.operations import shadow_state
 from mlk8s.operations.record import now, read_record, write_record
 from mlk8s.spec.canary import Canary
 
@@ -58,11 +59,12 @@ def clear(cluster: Cluster, service: str, namespace: str) -> None:
 
 
 def refuse_while_running(deployment: Mapping[str, Any]) -> None:
-    """Refuse a new version of a service whose canary is not finished.
+    """Refuse a new version of a service whose canary is not finished, or that has a shadow.
 
     Raises:
-        Conflict: names the canary and the ways out.
+        Conflict: names the canary, or the shadow, and the ways out.
     """
+    shadow_state.refuse_while_running(deployment)
     record = read(deployment)
     if record is None:
         return

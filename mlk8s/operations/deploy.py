@@ -40,6 +40,8 @@ CHANGE_CAUSE = "kubernetes.io/change-cause"
 """kubectl's own annotation; the Deployment controller copies it to the ReplicaSet of the revision."""
 
 _READS = ("Pod", "ReplicaSet")
+MIRROR = ("IngressRoute", "TraefikService")
+"""What copies requests to a shadow, in the order in which it goes: the rule before what it names."""
 OPTIONAL = ("HorizontalPodAutoscaler", "ScaledObject", "VerticalPodAutoscaler", "Ingress", "HTTPRoute")
 """Kinds that a service has only where its spec asks for them."""
 _ALL = (
@@ -207,7 +209,7 @@ def delete(
     data: bool = False,
     say: Say = print,
 ) -> None:
-    """Delete every object of a service, a canary included; the way in first, so that no request is cut off.
+    """Delete every object of a service, a canary or shadow included; the way in first: no request is cut off.
 
     Its rules go from Prometheus before its pods, which would be missed; metrics that were declared stay, as
     other services may follow them.
@@ -221,13 +223,13 @@ def delete(
     labels = f"{NAME}={name},{COMPONENT}=model-server,{MANAGED_BY}={MANAGER}"
     gone = int(remove_controller(cluster, name, namespace))
     gone += _remove_rules(cluster, platform, name, namespace, say)
-    for kind in ("HTTPRoute", *_ALL):
+    for kind in (*MIRROR, "HTTPRoute", *_ALL):
         try:
             found = cluster.list(kind, namespace, labels=labels)
         except NotFound:
-            continue  # the cluster has no Gateway API, KEDA or VPA
+            continue  # the cluster has no Traefik, Gateway API, KEDA or VPA
         except Forbidden:
-            if kind not in OPTIONAL:
+            if kind not in (*OPTIONAL, *MIRROR):
                 raise
             continue  # who may not read this kind has made none
         for item in found:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from mlk8s.operations.recommendation import Recommendation
     from mlk8s.operations.rollout import Revision
     from mlk8s.operations.run import Run
+    from mlk8s.operations.shadow import ShadowResult
     from mlk8s.operations.sizing import Sizing
     from mlk8s.spec.load import LoadProfile, Slo
+    from mlk8s.spec.shadow import Shadow
     from mlk8s.spec.workers import Workers
 
 Say = Callable[[str], None]
@@ -204,6 +206,29 @@ class Service:
         from mlk8s.operations.canary_handle import CanaryHandle
 
         return CanaryHandle(self)
+
+    def shadow(
+        self,
+        shadow: Shadow,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        keep: bool = False,
+        timeout: float = 180.0,
+        say: Say | None = None,
+    ) -> ShadowResult:
+        """Copy predictions to another version, and test whether both answer alike; see `shadow.run`."""
+        from mlk8s.operations import shadow as work
+
+        return work.run(
+            self.cluster, self.platform, self.name, self.namespace, shadow,
+            directory=directory, keep=keep, timeout=timeout, say=say or print,
+        )  # fmt: skip
+
+    def stop_shadow(self, *, say: Say | None = None) -> bool:
+        """Remove a shadow that was kept, or whose process is gone; return whether there was one."""
+        from mlk8s.operations import shadow
+
+        return shadow.stop(self.cluster, self.platform, self.name, self.namespace, say=say or print)
 
     def loadtest(
         self,

@@ -36,7 +36,7 @@ BASE_PATH = "mlk8s.dev/base-path"
 PULL_SECRETS = "mlk8s.dev/image-pull-secrets"
 """Annotation of a namespace: the Secrets that images are pulled with there, with commas between."""
 
-Track = Literal["stable", "canary", "green", "preview"]
+Track = Literal["stable", "canary", "shadow", "green", "preview"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Identity:
 
     Attributes:
         service: name of the ModelService.
-        track: `stable`; `canary` for the second version beside it; of a blue/green service `green` for the
+        track: `stable`; `canary` for the second version beside it, `shadow` for one that gets copies of the
+            requests and answers nobody; of a blue/green service `green` for the
             workload beside the stable one (which is blue), and `preview` for the way to the idle one.
     """
 

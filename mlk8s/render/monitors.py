@@ -30,10 +30,17 @@ def service_monitor(spec: ModelService, facts: RenderFacts) -> Manifest:
 
 
 def _endpoint() -> Manifest:
-    relabelings = [
+    relabelings: list[Manifest] = [
         {"sourceLabels": [_meta(label)], "targetLabel": target, "action": "replace"}
         for label, target in ((NAME, "service"), (TRACK, "track"), (VERSION, "version"))
     ]
+    # Nobody gets a shadow's answers: they are none of the service's.
+    relabelings.append(
+        {
+            "sourceLabels": ["service", "track"], "regex": "(.+);shadow", "replacement": "$1-shadow",
+            "targetLabel": "service", "action": "replace",
+        }
+    )  # fmt: skip
     return {"port": "http", "path": "/metrics", "interval": _INTERVAL, "relabelings": relabelings}
 
 

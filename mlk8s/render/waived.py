@@ -15,11 +15,11 @@ from mlk8s.spec.waive import waive
 def of_deployment(spec: ModelService, identity: Identity, replicas: int | None) -> dict[str, str]:
     """Return the annotation of a service's Deployment; empty where nothing is to be said."""
     reasons = {}
-    canary = identity.track == "canary"
+    canary = identity.track in ("canary", "shadow")
     if canary:
-        reasons["network-policy"] = "that of the service selects a canary's pods, too"
+        reasons["network-policy"] = f"that of the service selects a {identity.track}'s pods, too"
     if replicas == 1:
-        why = "a canary has a share of the requests" if canary else "the spec asks for one pod"
+        why = f"a {identity.track} has a share of the requests" if canary else "the spec asks for one pod"
         reasons["minimum-replicas"] = why
     if spec.strategy == "Recreate":
         reasons["rollout-strategy"] = "the spec asks for Recreate: two versions must not run at once"

@@ -6,6 +6,7 @@ GET  /v2/models/M[/versions/V]            the model's signature
 GET  /v2/models/M[/versions/V]/ready
 POST /v2/models/M[/versions/V]/infer
 GET  /metrics                             never below BASE_PATH: the Ingress does not show it
+GET  /recent                              the last predictions; to this pod's own loopback only (port-forward)
 GET  BASE_PATH                            where the others are
 """
 
@@ -28,6 +29,7 @@ from mlk8s.server.log import log
 from mlk8s.server.metrics import CONTENT_TYPE, Metrics
 from mlk8s.server.model import Model, ModelFailedError, metadata
 from mlk8s.server.protocol import HEADER_LENGTH, InferRequest, RequestError, read_request, write_response
+from mlk8s.server.recent import Recent, Wanted
 from mlk8s.server.tensors import NotFiniteError
 from mlk8s.storage.manifest import Manifest
 
@@ -39,6 +41,7 @@ class Api:
         self.config, self.manifest = config, manifest
         self.name = config.model_name or manifest.name
         self.metrics = Metrics(self.name, manifest.version)
+        self.recent = Recent()
         self.model: Model | None = None
         self.draining = False
         self._pool = ThreadPoolExecutor(config.workers, "infer")
@@ -53,6 +56,7 @@ class Api:
         router = Router(
             [
                 Route("/metrics", Endpoint("/metrics", {"GET": self.show_metrics}, observed=False)),
+                Route("/recent", Endpoint("/recent", {"GET": self.show_recent}, observed=False)),
                 *self._routes(),
             ],
             redirect_slashes=False,
@@ -95,23 +99,26 @@ class Api:
         try:
             model = self._loaded()
             body = await read_body(request, self.config.max_body, self.config.body_timeout)
-            length = request.headers.get(HEADER_LENGTH)
+            length, key = request.headers.get(HEADER_LENGTH), request.headers.get("x-request-id")
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, self._answer, model, body, length)
+            return await loop.run_in_executor(self._pool, self._answer, model, body, length, key)
         finally:
             counter.leave()
 
-    def _answer(self, model: Model, body: bytes, header_length: str | None) -> Response:
+    def _answer(self, model: Model, body: bytes, header_length: str | None, key: str | None) -> Response:
         """Parse, run, write: all of a request's work, in a thread, so that probes are answered meanwhile."""
+        asked, arrays = None, None
         try:
             asked = read_request(body, header_length, model.signature)
+            arrays = self._run(model, asked)
+            content, head = write_response(self.name, self.manifest.version, asked, arrays, model.signature)
         except RequestError as error:
             raise HttpError(400, str(error)) from None
-        arrays = self._run(model, asked)
-        try:
-            content, head = write_response(self.name, self.manifest.version, asked, arrays, model.signature)
         except NotFiniteError as error:
+            arrays = None
             raise HttpError(500, str(error)) from None
+        finally:
+            self.recent.note(body, key, asked, arrays)
         if head is None:
             return Response(content, media_type="application/json")
         return Response(content, headers={HEADER_LENGTH: str(head)}, media_type="application/octet-stream")
@@ -155,6 +162,27 @@ class Api:
     async def show_metrics(self, _: Request) -> Response:
         """For Prometheus."""
         return Response(self.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def show_recent(self, request: Request) -> Response:
+        """The last predictions, for `mlk8s canary shadow`; whoever comes over the network finds nothing."""
+        if request.client is None or request.client.host not in ("127.0.0.1", "::1"):
+            raise HttpError(404, "there is nothing at '/recent'")
+        query = request.query_params
+        try:
+            after, seconds = int(query.get("after", "0")), float(query.get("seconds", "30"))
+            digits = int(query["round"]) if "round" in query else None
+        except ValueError:
+            raise HttpError(400, "after and round are whole numbers, seconds is a number") from None
+        forgotten = not self.recent.on
+        found = self.recent.read(after, seconds, Wanted(query.get("output"), digits))
+        if forgotten:
+            asyncio.get_running_loop().call_soon(self._forget_recent)
+        return json_response({"version": self.manifest.version, **found})
+
+    def _forget_recent(self) -> None:
+        left = self.recent.expire()
+        if left is not None:
+            asyncio.get_running_loop().call_later(left + 0.1, self._forget_recent)
 
     async def show_index(self, _: Request) -> Response:
         """Where the others are, for whoever opens the address in a browser."""

@@ -22,6 +22,7 @@ from mlk8s.server.tensors import (
 )
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+_SLICES, _SLICES_LENGTH = 8, 512  # of one request: names, and characters of all of them
 
 
 class RequestError(ValueError):
@@ -30,11 +31,16 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """A checked request: arrays by input name, and the outputs asked for with whether each goes as binary."""
+    """A checked request: arrays by input name, and the outputs asked for with whether each goes as binary.
+
+    Attributes:
+        slices: groups that the request belongs to, by its parameter `slices` ("country=DE,device=phone").
+    """
 
     id: str | None
     inputs: dict[str, Array]
     outputs: tuple[tuple[str, bool], ...]
+    slices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,17 @@ def read_request(body: bytes, header_length: str | None, signature: Signature) -
         raise RequestError(f"input {missing[0]!r} is missing; expected {_names(signature.inputs)}")
     if len(tail):
         raise RequestError(f"{len(tail)} bytes follow the last tensor; expected none")
-    return InferRequest(request_id, inputs, _outputs(document, signature))
+    return InferRequest(request_id, inputs, _outputs(document, signature), _slices(document))
+
+
+def id_of(body: bytes) -> str | None:
+    """Return the id of a request that was refused; None where there is none to be found."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    found = document.get("id") if isinstance(document, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def write_response(
@@ -179,6 +195,16 @@ def _outputs(document: dict[str, Any], signature: Signature) -> tuple[tuple[str,
         binary = _parameter(item, "binary_data")
         asked[name] = every if binary is None else binary is True
     return tuple(asked.items())
+
+
+def _slices(document: dict[str, Any]) -> tuple[str, ...]:
+    """Return the first names of a request's slices; they never make a request fail."""
+    parameters = document.get("parameters")
+    text = parameters.get("slices") if isinstance(parameters, dict) else None
+    if not isinstance(text, str):
+        return ()
+    names = (name.strip() for name in text[:_SLICES_LENGTH].split(","))
+    return tuple(dict.fromkeys(name for name in names if name))[:_SLICES]
 
 
 def _parameter(item: dict[str, Any], name: str) -> object:

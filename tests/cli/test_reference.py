@@ -25,8 +25,9 @@ def test_every_command_has_a_section() -> None:
         "tenant create", "tenant kubeconfig", "tls create", "rollout history", "rollout undo",
         "rollout pause", "rollout resume", "rollout restart", "rollout status", "canary start",
         "canary status", "canary weight", "canary promote", "canary rollback", "canary run",
-        "canary resume", "canary hold", "canary watch", "canary abort", "canary replay",
-        "canary rehearse", "bluegreen run", "bluegreen watch", "bluegreen abort", "bluegreen status",
+        "canary resume", "canary hold", "canary watch", "canary abort", "canary replay", "canary shadow",
+        "canary outcomes", "canary rehearse", "bluegreen run", "bluegreen watch", "bluegreen abort",
+        "bluegreen status",
         "bluegreen switch", "bluegreen back", "bluegreen finish", "image build", "job run", "cron apply",
         "cron trigger",
     }  # fmt: skip

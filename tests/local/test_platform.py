@@ -13,7 +13,7 @@ from mlk8s.errors import LocalClusterError
 from mlk8s.local import pins
 from mlk8s.local.images import _STATIC
 from mlk8s.local.platform import ALL, describe
-from mlk8s.local.platform_manifests import BASE, CRDS, PARTS, fit, folder, load
+from mlk8s.local.platform_manifests import BASE, CRDS, PARTS, TRAEFIK_CRDS, fit, folder, load
 from mlk8s.local.platform_wait import kind_of
 
 Object = dict[str, Any]
@@ -95,6 +95,35 @@ def test_crds_are_those_of_the_pinned_gateway_api() -> None:
             annotations["gateway.networking.k8s.io/bundle-version"] == f"v{pins.PARTS['gateway-api'].version}"
         )
         assert any(version["storage"] for version in crd["spec"]["versions"])
+
+
+def test_traefik_may_read_every_kind_of_its_own_and_all_of_them_are_there() -> None:
+    crds = load(TRAEFIK_CRDS)
+    plurals = {crd["spec"]["names"]["plural"] for crd in crds}
+    for crd in crds:
+        assert crd["metadata"]["name"] == f"{crd['spec']['names']['plural']}.{crd['spec']['group']}"
+        assert crd["metadata"]["labels"]["app.kubernetes.io/part-of"] == "mlk8s"
+    (role,) = of("traefik", "ClusterRole")
+    (rule,) = [item for item in role["rules"] if item["apiGroups"] == ["traefik.io"]]
+    assert set(rule["resources"]) == plurals, "Traefik's provider waits until it has seen each of them"
+    assert (len(plurals), rule["verbs"]) == (10, ["get", "list", "watch"])
+
+
+def test_a_shadows_requests_are_not_counted_as_the_services() -> None:
+    (config,) = [item for item in of("prometheus", "ConfigMap") if "prometheus.yml" in item["data"]]
+    jobs = yaml.safe_load(config["data"]["prometheus.yml"])["scrape_configs"]
+    (job,) = [item for item in jobs if any(_names_track(rule) for rule in item.get("relabel_configs", []))]
+    rules = [rule for rule in job["relabel_configs"] if rule.get("target_label") == "service"]
+    assert rules[-1] == {
+        "source_labels": ["service", "track"],
+        "regex": "(.+);shadow",
+        "replacement": "$1-shadow",
+        "target_label": "service",
+    }
+
+
+def _names_track(rule: Object) -> bool:
+    return rule.get("target_label") == "track"
 
 
 def test_namespace_is_restricted_and_denies_by_default() -> None:

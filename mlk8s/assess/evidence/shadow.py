@@ -6,7 +6,7 @@ in at most `bound` of the requests", overall and in each slice (a country, a dev
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log, log10
 from typing import Any, Literal
@@ -120,16 +120,20 @@ def disagreement(
     block: float = 10.0,
     errors: Errors = "adaptive",
     burst: int | None = None,
+    slices: Sequence[str] | None = None,
 ) -> list[Slice]:
     """Test "at most `bound` of the requests differ", overall and by slice; all requests first.
 
     Args:
         bound: largest accepted share, above 0 and below 1.
+        slices: names of those to test, whether or not a request has them; None means every one that is there.
         alpha: probability of any wrong 'differ', over all slices; split evenly.
         beta: probability of a wrong 'agree' of one slice.
         block: seconds: requests in one block are not taken for independent, as in Analysis.errors.
     """
-    names = [ALL, *sorted({name for _, slices, _ in joined.differ for name in slices})]
+    if slices is None:
+        slices = sorted({name for _, names, _ in joined.differ for name in names})
+    names = [ALL, *slices]
     index = {name: number for number, name in enumerate(names)}
     setup = kernel.setup_of([bound] * len(names), [0.0] * len(names), errors, burst, 1_000)
     sums = kernel.empty((len(names),))
@@ -163,7 +167,7 @@ def _blocks(joined: Joined, index: Mapping[str, int], block: float) -> Iterable[
             yield bad, all_
             bad, all_ = np.zeros(len(index)), np.zeros(len(index))
         now = at // block
-        for name in {ALL, *slices}:
+        for name in {ALL, *slices} & index.keys():
             all_[index[name]] += 1
             bad[index[name]] += different
     if now is not None:
