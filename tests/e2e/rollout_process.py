@@ -152,6 +152,8 @@ def die_at_new_steps(file: Path) -> None:
             )
             what = " ".join(named)
             step = f"{_callers()} > {write.__name__} {what}"
+            if options.get("dry_run"):
+                return answer
             if threading.current_thread() is threading.main_thread() and step not in known:
                 with file.open("a") as found:
                     found.write(step + "\n")

@@ -148,7 +148,8 @@ def status_is_true(k8s: Kubernetes, service: Service, rollout: rollout_state.Rol
     if rollout is None:
         assert weight == 0
         return
-    assert weight in (rollout.weight, confirmed), status
+    ends = rollout.stage in ("promoting", "rolling-back")
+    assert weight in (rollout.weight, confirmed) or (ends and weight == 0), status
     if weight > rollout.weight:
         assert rollout.stage in ("rolling-back", "analysing"), "about to be taken back"
     if not rollout.ended:
