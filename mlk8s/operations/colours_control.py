@@ -77,7 +77,7 @@ class ColoursControl(Judged):
                 if self.rollout.ended:
                     return
                 self.wait(self.clock.now() + self.analysis.block)
-                if self.wish is not None and self._answer(None):
+                if self._answer(self.write()):
                     return
         self._packed = Packed()
         self.note(stage=stage, weight=weight, blind_since=None, unready_since=None, decision=None)
