@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from mlk8s.assess.observed import Object, age
+from mlk8s.assess.rollout_words import status_lines
 
 ANNOTATION = "mlk8s.dev/bluegreen"
 """Of a service's blue Deployment: the record of its last operation; none where only blue was ever live."""
@@ -83,6 +84,7 @@ class BlueGreenStatus:
         retained: seconds that the idle colour is still kept after a switch.
         notes: what is not as the phase says, one sentence each.
         allowed: what may be done now.
+        rollout: what is written down of the last rollout by evidence; None where there was none.
     """
 
     service: str
@@ -100,6 +102,7 @@ class BlueGreenStatus:
     operator: str | None = None
     notes: tuple[str, ...] = ()
     allowed: tuple[Verb, ...] = ("deploy",)
+    rollout: dict[str, Any] | None = None
 
     def __str__(self) -> str:
         lines = [
@@ -114,6 +117,8 @@ class BlueGreenStatus:
         if self.operator:
             lines.append(f"  operator: {self.operator}")
         lines += [f"  note:     {note}" for note in self.notes]
+        if self.rollout is not None:
+            lines += status_lines(self.rollout, self.operator)
         lines.append(f"  next:     {', '.join(self.allowed)}")
         return "\n".join(lines)
 

@@ -9,6 +9,8 @@ from typing import Any
 from mlk8s.assess.evidence import Block, Decision, MetricEvidence
 from mlk8s.assess.evidence.words import count_words, duration_words, metric_words, share_words
 
+_GOES_ON = {"canary": "`resume`", "bluegreen": "the same `run`"}
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -110,11 +112,9 @@ def status_lines(rollout: Mapping[str, Any], operator: str | None) -> list[str]:
     if rollout["stage"] == "ended":
         lines = [f"  rollout:  {rollout['model']} ended: {rollout['outcome']} at {rollout['updated']}"]
     else:
-        who = (
-            f"by {operator}"
-            if operator
-            else f"nobody works on it since {rollout['updated']}; `resume` goes on"
-        )
+        goes_on = _GOES_ON[rollout.get("kind", "canary")]
+        alone = f"nobody works on it since {rollout['updated']}; {goes_on} goes on"
+        who = f"by {operator}" if operator else alone
         lines = [f"  rollout:  {rollout['stage'].replace('-', ' ')}, {who}"]
     lines += [f"  held:     {rollout['held']}"] if rollout.get("held") and not rollout["outcome"] else []
     lines += [f"  because:  {one}" for one in rollout.get("why") or ()]

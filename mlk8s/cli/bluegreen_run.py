@@ -17,7 +17,7 @@ from mlk8s.cli.analysis_options import (
     MaxHarmed,
     analysis_of,
 )
-from mlk8s.cli.canary_run import Blind, Directory, MetricsPort, Webhook, end_with, rollout_options
+from mlk8s.cli.canary_run import Blind, Directory, MetricsPort, Webhook, end_with, left, rollout_options
 from mlk8s.cli.canary_view import open_view
 from mlk8s.cli.interrupt import leaves
 from mlk8s.cli.options import Context, Form, Kubeconfig, Namespace, Output, Timeout, seconds
@@ -76,8 +76,9 @@ def run(
     )  # fmt: skip
     options = rollout_options(webhook, metrics_port, directory, blind, timeout)
     inputs = read_inputs(data) if data is not None else None
-    colours = open_namespace(context, namespace, kubeconfig).service(name).colours()
-    with leaves(f"nobody watches {name}; the same command goes on, mlk8s bluegreen abort {name} goes back"):
+    k8s = open_namespace(context, namespace, kubeconfig)
+    colours = k8s.service(name).colours()
+    with leaves(left(k8s, name)):
         result = colours.run(analysis, inputs=inputs, rps=rps, view=open_view(say), **options)
     end_with(result, output)
 

@@ -144,7 +144,7 @@ def run(
     spec: dict[str, Any] = {"model": model, "header": header, "cookie": cookie, "replicas": replicas}
     if _in_cluster(handle, analysis, spec, in_cluster, detach, image, options, output):
         return
-    with leaves(_left(k8s, name)):
+    with leaves(left(k8s, name)):
         result = handle.run(
             analysis,
             **spec,
@@ -175,7 +175,7 @@ def resume(
     handle = k8s.service(name).running_canary()
     if _in_cluster(handle, None, {}, in_cluster, detach, image, options, output):
         return
-    with leaves(_left(k8s, name)):
+    with leaves(left(k8s, name)):
         result = handle.resume(view=open_view(say), **options)
     if result is not None:
         end_with(result, output)
@@ -193,7 +193,7 @@ def watch(
 ) -> None:
     """Show a rollout that any process works on, block by block, until it ends; Ctrl-C ends only this."""
     k8s = open_namespace(context, namespace, kubeconfig)
-    with leaves(_left(k8s, name)):
+    with leaves(left(k8s, name)):
         print(k8s.service(name).running_canary().watch(view=open_view(say), say=say))
 
 
@@ -288,11 +288,11 @@ def _in_cluster(
     return True
 
 
-def _left(k8s: Kubernetes, name: str) -> Callable[[], str]:
+def left(k8s: Kubernetes, name: str) -> Callable[[], str]:
     """Return what looks at what is left after a Ctrl-C."""
-    from mlk8s.operations.canary_left import left
+    from mlk8s.operations import canary_left
 
-    return lambda: left(k8s.cluster, name, k8s.namespace)
+    return lambda: canary_left.left(k8s.cluster, name, k8s.namespace)
 
 
 def end_with(result: CanaryResult, output: Form) -> None:

@@ -17,12 +17,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 
 from mlk8s.assess.bluegreen import BlueGreenFacts, BlueGreenStatus, ColourFacts, Verb, assess_bluegreen
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.errors import Conflict, UsageError
-from mlk8s.operations import bluegreen_state
+from mlk8s.operations import bluegreen_state, rollout_state
 from mlk8s.operations.bluegreen_work import BlueGreenWork
 from mlk8s.operations.canary_look import lease_name
 from mlk8s.operations.deploy import OPTIONAL, Deployed, release
@@ -61,7 +62,8 @@ def status(cluster: Cluster, name: str, namespace: str) -> BlueGreenStatus:
                 pods=int(found["spec"].get("replicas", 1)),
                 ready=int((found.get("status") or {}).get("readyReplicas") or 0),
             )
-    return assess_bluegreen(
+    rollout = rollout_state.read(cluster, name, namespace)
+    status = assess_bluegreen(
         BlueGreenFacts(
             service=name,
             record=bluegreen_state.read(blue),
@@ -71,6 +73,9 @@ def status(cluster: Cluster, name: str, namespace: str) -> BlueGreenStatus:
             now=ServerClock(cluster, namespace).now(),
         )
     )
+    if rollout is None or rollout.kind != "bluegreen":
+        return status
+    return replace(status, rollout=asdict(rollout))
 
 
 def deploy(

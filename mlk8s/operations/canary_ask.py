@@ -33,6 +33,7 @@ def promote(
         As `canary.promote`, where no process works on it.
     """
     if not asked(cluster, name, namespace, "promote", timeout, say):
+        _require_canary(cluster, name, namespace)
         canary.promote(cluster, platform, name, namespace, timeout=timeout, say=say)
 
 
@@ -47,6 +48,7 @@ def rollback(
 ) -> None:
     """Roll the canary back now, whatever is known of it; raises as `promote`."""
     if not asked(cluster, name, namespace, "rollback", timeout, say):
+        _require_canary(cluster, name, namespace)
         canary.rollback(cluster, platform, name, namespace, timeout=timeout, say=say)
 
 
@@ -84,6 +86,11 @@ def go_on(cluster: Cluster, name: str, namespace: str, *, timeout: float = 60.0,
             next_step=f"`mlk8s canary status {name}` shows it",
         )
     return asked(cluster, name, namespace, "resume", timeout, say)
+
+
+def _require_canary(cluster: Cluster, name: str, namespace: str) -> None:
+    found = rollout_state.read(cluster, name, namespace)
+    rollout_state.require_kind(found, "canary", name, namespace)
 
 
 def asked(cluster: Cluster, name: str, namespace: str, wish: Wish, timeout: float, say: Say) -> bool:

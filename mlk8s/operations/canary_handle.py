@@ -43,7 +43,7 @@ class CanaryHandle:
         service = self.service
         return service.cluster, service.platform, service.name, service.namespace
 
-    def _view(self, live: bool | None, view: View | None, say: Say | None) -> tuple[View, Say]:
+    def view(self, live: bool | None, view: View | None, say: Say | None) -> tuple[View, Say]:
         """Return what shows a rollout, and what is told each line."""
         from mlk8s.operations.canary_known import known
         from mlk8s.operations.canary_left import left
@@ -122,7 +122,7 @@ class CanaryHandle:
         from mlk8s.operations import canary_run
 
         canary = self._canary(model, header, cookie, replicas)
-        shown, told_of = self._view(live, view, say)
+        shown, told_of = self.view(live, view, say)
         return canary_run.run(
             *self._place(),
             canary,
@@ -188,7 +188,7 @@ class CanaryHandle:
         """
         from mlk8s.operations.canary_job import follow
 
-        shown, told_of = self._view(live, view, say)
+        shown, told_of = self.view(live, view, say)
         return follow(*self._place(), told=told, say=told_of, view=shown)
 
     def _canary(self, model: str | None, header: str | None, cookie: str | None, replicas: int) -> Canary:
@@ -260,7 +260,7 @@ class CanaryHandle:
         cluster, _, name, namespace = self._place()
         if canary_ask.go_on(cluster, name, namespace, say=say or print):
             return None
-        shown, told_of = self._view(live, view, say)
+        shown, told_of = self.view(live, view, say)
         return canary_run.resume(
             *self._place(), told=told, blind=blind, timeout=timeout, say=told_of, view=shown
         )
@@ -281,7 +281,7 @@ class CanaryHandle:
         from mlk8s.operations.canary_run import Lines
         from mlk8s.operations.canary_watch import watch
 
-        shown, told_of = self._view(live, view, say)
+        shown, told_of = self.view(live, view, say)
         found = watch(*self._place(), shown, seconds=seconds, say=told_of)
         return replace(found, shown=view is None and not isinstance(shown, Lines))
 

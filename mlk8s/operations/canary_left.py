@@ -33,6 +33,12 @@ def left_words(name: str, found: Rollout | None, by: str | None) -> str:
         return f"no rollout of {name} goes on; that of {found.model} was {found.outcome}"
     if by is not None:
         return f"the rollout of {name} goes on at weight {found.weight} %: {by} works on it"
+    if found.kind == "bluegreen":
+        state = "has all requests" if found.weight else "has no user's requests"
+        return (
+            f"the newer colour of {name} {state} and nobody watches it; the same `mlk8s bluegreen run` goes "
+            f"on, `mlk8s bluegreen abort {name}` gives all requests to the older one"
+        )
     resume, abort = f"`mlk8s canary resume {name}`", f"`mlk8s canary abort {name}`"
     if found.stage in ("promoting", "rolling-back"):
         what = "promotion" if found.stage == "promoting" else "rollback"

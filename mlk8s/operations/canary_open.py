@@ -37,6 +37,7 @@ def open_rollout(work: CanaryWork, settings: Settings, plan: Plan | None) -> Con
     """
     found = rollout_state.read_all(work.cluster, work.name, work.namespace)
     last, packed = found if found is not None else (None, Packed())
+    rollout_state.require_kind(last, "canary", work.name, work.namespace)
     left = last if last is not None and not last.ended else None
     if plan is None:
         rollout = left or rollout_state.require(last, work.name, work.namespace)

@@ -12,7 +12,7 @@ from mlk8s.assess.canary import last_writer
 from mlk8s.errors import Conflict
 from mlk8s.operations.canary_look import rule_name, selector
 from mlk8s.operations.canary_work import CanaryWork
-from mlk8s.operations.rollout_judged import Judged, Settings
+from mlk8s.operations.rollout_judged import JudgedRollout, Settings
 from mlk8s.operations.rollout_state import Rollout, Stage
 from mlk8s.render.common import Identity
 
@@ -27,7 +27,7 @@ class Seen:
     template: str | None
 
 
-class Running(Judged):
+class Running(JudgedRollout):
     """The rollout of one canary."""
 
     def __init__(self, work: CanaryWork, settings: Settings, rollout: Rollout) -> None:

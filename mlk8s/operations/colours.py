@@ -56,6 +56,7 @@ class BlueGreenHandle:
         timeout: float = 180.0,
         say: Say | None = None,
         view: View | None = None,
+        live: bool | None = None,
     ) -> CanaryResult:
         """Judge the idle colour, switch to it, judge it again, and go back where it is bad.
 
@@ -65,6 +66,7 @@ class BlueGreenHandle:
             rps: how often, at most 50 times a second.
             told: run directory, webhook, metrics.
             blind: seconds for which Prometheus may be away before it is rolled back.
+            view, live: as those of `CanaryHandle.run`.
 
         Raises:
             UsageError: there is no second colour.
@@ -72,16 +74,18 @@ class BlueGreenHandle:
         """
         from mlk8s.operations import colours_run
 
+        shown, told_of = self.service.running_canary().view(live, view, say)
         return colours_run.run(
             *self._place(), analysis, inputs=inputs, rps=rps, told=told, blind=blind, timeout=timeout,
-            say=say or print, view=view,
+            say=told_of, view=shown,
         )  # fmt: skip
 
     def watch(
-        self, *, seconds: float | None = None, view: View | None = None, say: Say | None = None
-    ) -> Watched:
+        self, *, seconds: float | None = None, view: View | None = None, say: Say | None = None,
+        live: bool | None = None,
+    ) -> Watched:  # fmt: skip
         """Show a rollout that any process works on, block by block, until it ends: `CanaryHandle.watch`."""
-        return self.service.running_canary().watch(seconds=seconds, view=view, say=say)
+        return self.service.running_canary().watch(seconds=seconds, view=view, say=say, live=live)
 
     def abort(self, *, timeout: float = 120.0, say: Say | None = None) -> None:
         """Give the users' requests to the older colour; whoever works on a rollout is asked to do it."""

@@ -9,7 +9,7 @@ from mlk8s.assess.evidence import Decision
 from mlk8s.assess.evidence.words import duration_words
 from mlk8s.errors import Mlk8sError, RolloutFailed, Unreachable, WaitTimeout
 from mlk8s.operations.bluegreen_work import BlueGreenWork
-from mlk8s.operations.rollout_judged import Judged, Settings
+from mlk8s.operations.rollout_judged import JudgedRollout, Settings
 from mlk8s.operations.rollout_state import Packed, Request, Rollout
 from mlk8s.render.bluegreen import identity, other
 
@@ -18,7 +18,7 @@ BEFORE, AFTER = 0, 100
 """Percent of the users' requests that the newer colour has before the switch, and after it."""
 
 
-class ColoursControl(Judged):
+class ColoursControl(JudgedRollout):
     """Brings one blue/green rollout to its end.
 
     Args:

@@ -172,6 +172,7 @@ def _open(work: BlueGreenWork, settings: Settings, analysis: Analysis, asking: _
     values: dict[str, Any] = analysis.model_dump(mode="json", exclude_unset=True)
     found = rollout_state.read_all(work.cluster, work.name, work.namespace)
     last, packed = found if found is not None else (None, Packed())
+    rollout_state.require_kind(last, "bluegreen", work.name, work.namespace)
     if last is not None and not last.ended and (last.model, last.analysis) == (model, values):
         if last.by is not None:
             work.say(f"{work.name}: going on with the rollout that {last.by} left")
@@ -186,7 +187,8 @@ def _open(work: BlueGreenWork, settings: Settings, analysis: Analysis, asking: _
             )
         deployment = work.deployment(work.newer) or {"spec": {}}
         rollout = Rollout(
-            run=uuid.uuid4().hex[:12], model=model, digest=work.spec_of(work.newer).digest, header=None,
+            run=uuid.uuid4().hex[:12], kind="bluegreen", model=model,
+            digest=work.spec_of(work.newer).digest, header=None,
             replicas=int(deployment["spec"].get("replicas", 1)), analysis=values,
         )  # fmt: skip
         packed = Packed()

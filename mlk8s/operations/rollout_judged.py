@@ -57,7 +57,7 @@ class Work(Protocol):
     say: Callable[[str], None]
 
 
-class Judged:
+class JudgedRollout:
     """One rollout under the Lease of its process.
 
     Attributes:

@@ -39,7 +39,11 @@ Stage = Literal[
     "after-switch",
 ]
 """Of a canary; of a blue/green service the last three beside the first, the fourth and the fifth."""
+Kind = Literal["canary", "bluegreen"]
 Wish = Literal["promote", "rollback", "hold", "resume"]
+
+
+_KINDS = {"canary": "canary", "bluegreen": "blue/green one"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Rollout:
         blind_since, unready_since: second since the epoch since when Prometheus does not answer, and none of
             the canary's pods is ready.
         answered: the last request that was answered.
+        kind: 'canary', or 'bluegreen' for the two colours of a service.
         outcome: 'promoted', 'rolled back', 'inconclusive', 'failed'; None while it goes on.
         why: sentences.
         decision: the last one, as `Decision.to_dict` has it.
@@ -73,6 +78,7 @@ class Rollout:
     replicas: int
     analysis: dict[str, Any]
     cookie: str | None = None
+    kind: Kind = "canary"
     stage: Stage = "starting"
     weight: int = 0
     by: str | None = None
@@ -178,6 +184,22 @@ def ask(cluster: Cluster, service: str, namespace: str, wish: Wish, by: str) -> 
     body = {"metadata": {"annotations": {REQUEST: json.dumps(asdict(request))}}}
     cluster.patch("ConfigMap", config_map(service), body, namespace, manager=_ASKER)
     return request
+
+
+def require_kind(found: Rollout | None, kind: Kind, service: str, namespace: str) -> None:
+    """Refuse a rollout of the other kind that is not over.
+
+    Raises:
+        Conflict: names the commands that are for it.
+    """
+    if found is None or found.ended or found.kind == kind:
+        return
+    raise Conflict(
+        f"the rollout of {service} is a {_KINDS[found.kind]}",
+        where=f"namespace {namespace}",
+        expected=f"a {_KINDS[kind]}",
+        next_step=f"`mlk8s {found.kind} run` goes on, `mlk8s {found.kind} abort {service}` ends it",
+    )
 
 
 def close(work: CanaryWork, outcome: str) -> None:

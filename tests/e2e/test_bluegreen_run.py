@@ -90,7 +90,11 @@ def test_good_colour_is_judged_twice_through_a_kill(
             wait_for(lambda: stage(k8s) == "after-switch")
             with pytest.raises(Conflict, match=f":{first.pid}:"):
                 judge(service, tmp_path / "second", analysis=patient)
-        assert service.colours().status().live == "green"
+        status = service.colours().status()
+        assert status.live == "green"
+        assert "after switch, nobody works on it" in str(status)
+        with pytest.raises(Conflict, match="is a blue/green one"):
+            service.running_canary().resume()
         said: list[str] = []
         result = judge(service, tmp_path, analysis=patient, inputs=[ROW], say=said.append)
     assert result.outcome == "promoted", said

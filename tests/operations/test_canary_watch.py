@@ -75,6 +75,7 @@ def test_what_is_over_is_said_too() -> None:
         ({"stage": "promoting"}, None, "the promotion of iris is half done"),
         ({"stage": "rolling-back"}, None, "the rollback of iris is half done"),
         ({"stage": "ended", "outcome": "promoted"}, None, "that of s3://m/2 was promoted"),
+        ({"kind": "bluegreen", "stage": "after-switch", "weight": 100}, None, "`mlk8s bluegreen abort iris`"),
     ],
 )
 def test_interrupt_tells_what_is_left(change: dict[str, Any], by: str | None, words: str) -> None:
