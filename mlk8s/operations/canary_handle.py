@@ -186,7 +186,7 @@ class CanaryHandle:
         Raises:
             ClusterError: its Job is over and the rollout is not.
         """
-        from mlk8s.operations.canary_job import follow
+        from mlk8s.operations.canary_follow import follow
 
         shown, told_of = self.view(live, view, say)
         return follow(*self._place(), told=told, say=told_of, view=shown)

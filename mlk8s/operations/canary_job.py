@@ -1,40 +1,36 @@
-"""A rollout that a Job of the cluster brings to its end: started from here, watched from anywhere."""
+"""A rollout that a Job of the cluster brings to its end, started from here."""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
-from urllib.parse import urlsplit
 
-from mlk8s.assess.observed import is_true
 from mlk8s.clients.clock import Clock
-from mlk8s.clients.cluster import Cluster, Manifest
+from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
-from mlk8s.errors import ClusterError, Forbidden, Mlk8sError, NotFound, RolloutFailed, UsageError, WaitTimeout
-from mlk8s.loadgen.command import last_words
+from mlk8s.errors import RolloutFailed, UsageError, WaitTimeout
 from mlk8s.operations import rollout_state
 from mlk8s.operations.apply import apply_all
 from mlk8s.operations.canary import working
+from mlk8s.operations.canary_follow import failed_pod
 from mlk8s.operations.canary_look import KINDS, lease_name
 from mlk8s.operations.canary_open import Plan, open_rollout
 from mlk8s.operations.canary_pod import PodSettings
-from mlk8s.operations.canary_run import BLIND, CanaryResult, Lines, View, prometheus_of
-from mlk8s.operations.canary_watch import watch
+from mlk8s.operations.canary_run import BLIND, Lines, prometheus_of
+from mlk8s.operations.canary_ways import from_inside, way_to_api, way_to_webhook
 from mlk8s.operations.canary_work import CanaryWork
 from mlk8s.operations.facts import render_facts
-from mlk8s.operations.inside import inside
 from mlk8s.operations.preflight import require_permissions
 from mlk8s.operations.rollout_judged import Settings
 from mlk8s.operations.rollout_state import Rollout
-from mlk8s.operations.rollout_tell import Teller, Told, run_directory, write_record
+from mlk8s.operations.rollout_tell import Teller, Told
 from mlk8s.operations.service import Service
 from mlk8s.operations.waiting import Events, ServerClock, look_at_job
 from mlk8s.render.canary import promoted_spec, render_canary
-from mlk8s.render.network import namespace_peer
-from mlk8s.render.rollout_job import ROLLOUT, RolloutJob, render_rollout_job, render_rollout_rights
+from mlk8s.render.rollout_job import RolloutJob, render_rollout_job, render_rollout_rights
 from mlk8s.render.service import render_service
 from mlk8s.spec.analysis import Analysis
 from mlk8s.spec.canary import Canary
@@ -44,9 +40,7 @@ from mlk8s.spec.pod import Pulled
 START = 300.0
 """Seconds that the controller's pod may take to run: its image may have to be pulled."""
 _MADE = ("Job", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy")
-_ANYWHERE = ({"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}})
 _POLL = 0.3
-_LINES = 20
 
 Say = Callable[[str], None]
 
@@ -121,94 +115,6 @@ def launch(
     say(f"{name}: Job {job.name} works on the rollout; `mlk8s canary watch {name}` shows it")
 
 
-def follow(
-    cluster: Cluster,
-    platform: Platform,
-    name: str,
-    namespace: str,
-    *,
-    told: Told | None = None,
-    say: Say = print,
-    view: View | None = None,
-) -> CanaryResult:
-    """Watch a rollout that the cluster works on until it ends; then its evidence is kept here, too.
-
-    Args:
-        told: where the evidence goes.
-
-    Raises:
-        ClusterError: its Job is over and the rollout is not.
-    """
-    clock, sent = Clock(), cluster.transport.sent
-    began = clock.now()
-    directory = run_directory(told.directory if told is not None else None, name, clock)
-    watched = watch(
-        cluster, platform, name, namespace, view or Lines(say),
-        alive=JobWatch(cluster, name, namespace, say), say=say,
-    )  # fmt: skip
-    rollout, record = watched.rollout, watched.record
-    if record is not None:
-        write_record(directory, record)
-    return CanaryResult(
-        name, rollout.model, str(rollout.outcome), rollout.why,
-        record.entries[-1][1] if record is not None and record.entries else None, directory,
-        round(clock.now() - began, 1), cluster.transport.sent - sent, None,
-    )  # fmt: skip
-
-
-def failed_pod(cluster: Cluster, name: str, namespace: str) -> str | None:
-    """Return the last words of a controller's pod that failed last; None where none did."""
-    labels = f"{ROLLOUT}={name}"
-    pods = [
-        pod for pod in cluster.list("Pod", namespace, labels=labels) if pod["status"].get("phase") == "Failed"
-    ]
-    if not pods:
-        return None
-    last = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))["metadata"]["name"]
-    try:
-        return last_words(cluster.logs(last, namespace, tail=_LINES)) or f"pod {last} said nothing"
-    except Mlk8sError:
-        return f"pod {last} failed, and its log cannot be read"
-
-
-class JobWatch:
-    """Looks whether a rollout's Job works on it.
-
-    Args:
-        say: gets a line when its pod ended and is started anew.
-    """
-
-    def __init__(self, cluster: Cluster, name: str, namespace: str, say: Say) -> None:
-        self._cluster, self._name, self._namespace, self._say = cluster, name, namespace, say
-        self._failed = 0
-
-    def __call__(self) -> None:
-        """Look once.
-
-        Raises:
-            ClusterError: the Job is over and the rollout is not.
-        """
-        name, namespace = self._name, self._namespace
-        job = self._cluster.find("Job", lease_name(name), namespace)
-        failed = int(((job or {}).get("status") or {}).get("failed") or 0)
-        if failed > self._failed:
-            self._failed = failed
-            words = failed_pod(self._cluster, name, namespace)
-            self._say(f"{name}: the controller ended, and the cluster starts it anew: {words}")
-        if job is not None and not is_true(job, "Failed"):
-            return
-        found = rollout_state.read(self._cluster, name, namespace)
-        if found is None or found.ended:
-            return
-        end = "was deleted" if job is None else "failed"
-        raise ClusterError(
-            f"nothing works on the rollout of {name} any more: its Job {end}",
-            where=f"Job {namespace}/{lease_name(name)}",
-            next_step=f"`kubectl logs -n {namespace} job/{lease_name(name)}` tells why; "
-            f"`mlk8s canary resume {name}` goes on here, with --in-cluster there",
-        )
-
-
 def _declare(
     work: CanaryWork, plan: Plan | None, directory: str, blind: float, timeout: float, say: Say
 ) -> Rollout:
@@ -235,13 +141,13 @@ def _job(
         *render_service(promoted, work.facts),
         *render_canary(work.stable, canary, work.facts, weight=0),
     ]
-    platform, ways = _from_inside(place)
+    platform, ways = from_inside(Service(place.cluster, place.platform, place.name, place.namespace))
     settings = PodSettings(place.name, place.namespace, blind, timeout, dict(platform.data()))
     longest = Analysis(**rollout.analysis).deadline + 4 * timeout + 2 * blind + 3_600
     return RolloutJob(
         name=place.job, service=place.name, image=image, settings=settings.dump(), webhook=webhook,
         objects=tuple(objects), secrets=tuple(referenced_secrets(work.stable)),
-        egress=(*ways, _way_to_api(place.cluster), *_way_to_webhook(webhook)), longest=ceil(longest),
+        egress=(*ways, way_to_api(place.cluster), *way_to_webhook(webhook)), longest=ceil(longest),
         pulled=Pulled(image_pull_secrets=work.stable.image_pull_secrets),
     )  # fmt: skip
 
@@ -303,43 +209,3 @@ def _image(place: Place, image: str | None, say: Say) -> str:
             next_step="`mlk8s image build --base controller --push REGISTRY/REPO` makes one",
         )
     return found
-
-
-def _from_inside(place: Place) -> tuple[Platform, list[Manifest]]:
-    """Return the platform as a pod sees it, and the ways that lead there."""
-    service = Service(place.cluster, place.platform, place.name, place.namespace)
-    seen = replace(place.platform, s3_endpoint_outside=None, ingress_url=None, ingress_https_url=None)
-    namespace, _, rest = (place.platform.prometheus or "").partition("/")
-    ways: list[Manifest] = [{"to": [namespace_peer(namespace)]}] if rest else []
-    try:
-        way = inside(place.cluster, service)
-    except (NotFound, Forbidden):
-        return seen, ways  # then the controller does not see who answers, and says so
-    secure = way.base.startswith("https")
-    told = replace(seen, ingress_https_url=way.base) if secure else replace(seen, ingress_url=way.base)
-    return told, [*ways, way.egress]
-
-
-def _way_to_api(cluster: Cluster) -> Manifest:
-    """Return the rule that leads to the API server: its Service, and what stands behind it."""
-    try:
-        service = cluster.get("Service", "kubernetes", "default")
-        slices = cluster.list("EndpointSlice", "default", labels="kubernetes.io/service-name=kubernetes")
-    except Mlk8sError:
-        return {"to": list(_ANYWHERE), "ports": [_tcp(443), _tcp(6443)]}
-    found = [service["spec"]["clusterIP"]]
-    found += [address for item in slices for one in item["endpoints"] for address in one["addresses"]]
-    ports = {443, *(port["port"] for item in slices for port in item["ports"])}
-    blocks = [{"ipBlock": {"cidr": f"{address}/{128 if ':' in address else 32}"}} for address in found]
-    return {"to": blocks, "ports": [_tcp(port) for port in sorted(ports)]}
-
-
-def _way_to_webhook(webhook: str | None) -> list[Manifest]:
-    if webhook is None:
-        return []
-    url = urlsplit(webhook)
-    return [{"to": list(_ANYWHERE), "ports": [_tcp(url.port or (443 if url.scheme == "https" else 80))]}]
-
-
-def _tcp(port: int) -> Manifest:
-    return {"protocol": "TCP", "port": port}
