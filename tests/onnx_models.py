@@ -53,6 +53,31 @@ def broken() -> bytes:
     return _model(nodes, [shape, back])
 
 
+def greedy(gigabytes: int) -> bytes:
+    """Return a model y = x that takes so much memory for an input that is not all zeros, as a warm-up is."""
+    weights = {
+        "rows": np.array([gigabytes * 2**26], dtype=np.int64),
+        "one": np.array([1], dtype=np.int64),
+        "columns": np.array([4], dtype=np.int64),
+        "all": np.array([1], dtype=np.int64),
+    }
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], axes=[0, 1], keepdims=0),
+        helper.make_node("Reshape", ["most", "all"], ["flat"]),
+        helper.make_node("Sign", ["flat"], ["sign"]),
+        helper.make_node("Cast", ["sign"], ["whole"], to=onnx.TensorProto.INT64),
+        helper.make_node("Mul", ["whole", "rows"], ["wanted"]),
+        helper.make_node("Add", ["wanted", "one"], ["height"]),
+        helper.make_node("Concat", ["height", "columns"], ["shape"], axis=0),
+        helper.make_node("ReduceMax", ["x"], ["row"], axes=[0], keepdims=1),
+        helper.make_node("Expand", ["row", "shape"], ["wide"]),
+        helper.make_node("ReduceMax", ["wide"], ["peak"], axes=[0], keepdims=1),
+        helper.make_node("Sub", ["peak", "row"], ["nothing"]),
+        helper.make_node("Add", ["x", "nothing"], ["y"]),
+    ]
+    return _model(nodes, [numpy_helper.from_array(value, name) for name, value in weights.items()])
+
+
 def two_inputs() -> bytes:
     """Return a model sum = a + b, FP32 and INT64 of shape (-1,)."""
     inputs = [

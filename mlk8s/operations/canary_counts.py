@@ -1,4 +1,8 @@
-"""Requests of both versions by blocks of time, asked of Prometheus: one query a block."""
+"""Requests of both versions by blocks of time, asked of Prometheus: two queries a block.
+
+The second is of requests that no server could count, because its pod ended or did not answer: those that the
+ingress controller answered itself, where it is Traefik.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mlk8s.assess.evidence import Block, Cursor, Series, read_block
-from mlk8s.assess.evidence.scrapes import Version
+from mlk8s.assess.evidence.scrapes import UNANSWERED, Version
 from mlk8s.clients.prometheus import Prometheus, Samples
 from mlk8s.errors import Mlk8sError
 from mlk8s.render.common import Identity
@@ -17,6 +21,11 @@ _COUNT = f"{REQUESTS}_count"
 _STARTED = "process_start_time_seconds"
 _ROUTE = "/infer"
 """How the route of a prediction ends: looking at metadata is no request that a version is judged by."""
+_THEIRS = "traefik_service_requests_total"
+_SERVICE = "traefik_service"
+_UNANSWERED = ("502", "504")
+"""Statuses that no model server sends: its pod ended, did not take the request, or took too long."""
+_CANARY = r"-canary(-\d+)?@"
 
 
 class Counts:
@@ -45,6 +54,9 @@ class Counts:
         new, old = pods or (Identity(name, "canary").instance, name)
         self._canary = re.compile(re.escape(new) + "-[a-z0-9]+-[a-z0-9]+")
         self._stable = re.compile(re.escape(old) + "-[a-z0-9]+-[a-z0-9]+")
+        self.ingress = ingress_selector(name, namespace, block)
+        self.switched = False
+        """Whether the new version has the service's own way in, as after a switch of colours."""
         self.cursor: Cursor | None = None
 
     def baseline(self, at: float) -> None:
@@ -65,16 +77,20 @@ class Counts:
             return Block(start, seconds, weight, missing=True, notes=(note,)), error.what
 
     def _read(self, start: float, seconds: float, weight: int) -> Block:
-        found = self._prometheus.samples(self.selector)
+        found, theirs = self._prometheus.samples(self.selector), self._prometheus.samples(self.ingress)
         first = self.cursor is None
         self.cursor, block = read_block(
-            self.cursor, series(found), start=start, seconds=seconds, weight=weight,
+            self.cursor, [*series(found), *unanswered(theirs)], start=start, seconds=seconds, weight=weight,
             version_of=self.version_of, edges=self._edges, started=started(found),
         )  # fmt: skip
         return replace(block, missing=False) if first else block
 
     def version_of(self, labels: Mapping[str, str]) -> Version | None:
-        """Tell by its pod's name whose a series is."""
+        """Tell by its pod's name whose a series is, or by the name of the controller's service."""
+        seen = labels.get(_SERVICE)
+        if seen is not None:
+            newer = bool(re.search(_CANARY, seen)) != self.switched
+            return "canary" if newer else "stable"
         pod = labels.get("pod", "")
         if self._canary.fullmatch(pod):
             return "canary"
@@ -92,6 +108,31 @@ def selector(name: str, namespace: str, edges: Mapping[str, float], block: float
         f'pod=~"{name}(-canary|-green)?-[a-z0-9]+-[a-z0-9]+",le=~"{bounds}",'
         f'route=~"|.*{_ROUTE}"}}[{window}s]'
     )
+
+
+def ingress_selector(name: str, namespace: str, block: float) -> str:
+    """Return the range selector of what Traefik answered for both versions, by Ingress or HTTPRoute."""
+    service = f"{namespace}-{name}"
+    ways = f"{service}-{name}-http(-canary)?@.+|httproute-{service}-gw-.+-svc-{service}(-canary)?-[0-9]+@.+"
+    return f'{_THEIRS}{{service=~"{ways}"}}[{max(30, round(3 * block))}s]'
+
+
+def unanswered(found: Sequence[Samples]) -> list[Series]:
+    """Return what the ingress controller had to answer itself; the rest only shows that it was scraped."""
+    return [
+        Series(
+            {
+                "__name__": UNANSWERED if one.labels.get("code") in _UNANSWERED else "ingress_answered",
+                _SERVICE: one.labels.get("service", ""),
+                "pod": one.labels.get("pod", ""),
+                "code": one.labels.get("code", ""),
+                "method": one.labels.get("method", ""),
+            },
+            one.points,
+        )
+        for one in found
+        if one.points
+    ]
 
 
 def series(found: Sequence[Samples]) -> list[Series]:

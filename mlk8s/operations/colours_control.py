@@ -81,6 +81,7 @@ class ColoursControl(JudgedRollout):
                     return
         self._packed = Packed()
         self.note(stage=stage, weight=weight, blind_since=None, unready_since=None, decision=None)
+        self.counts.switched = stage == "after-switch"
         self.begin_blocks()
         self.tell.weight(weight)
         self.tell.begin(self.analysis, self.state, self.edges, [])
@@ -89,6 +90,7 @@ class ColoursControl(JudgedRollout):
     def _follow(self, weight: int) -> None:
         """Judge block after block until the stage is over."""
         self._begun(weight)
+        self.counts.switched = weight == AFTER
         if self._packed.state is not None and not self.state.blocks:
             self.restore(self._packed)
         stage = self.rollout.stage

@@ -171,4 +171,4 @@ class JudgedRollout:
     @property
     def queries(self) -> dict[str, str]:
         """What Prometheus is asked, for the record."""
-        return {"requests": self.counts.selector}
+        return {"requests": self.counts.selector, "unanswered": self.counts.ingress}

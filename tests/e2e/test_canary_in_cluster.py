@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from onnx_models import ROW, broken, scaling
+from onnx_models import ROW, broken, greedy, scaling
 
 import mlk8s
 from mlk8s.assess.evidence import Record
@@ -114,6 +114,23 @@ def test_controller_that_is_killed_is_started_anew_and_promotes(
         assert len(found.rows) == 6, "as recorded, 2 % and 5 % failures; no latency is promised"
         assert found.requests > 100
         assert found.rows[0].rolled_back == 0
+
+
+def test_requests_that_end_the_server_count_as_failed(
+    k8s: Kubernetes, service: Service, tmp_path: Path
+) -> None:
+    """A pod that is killed for its memory counts nothing any more; the ingress controller had to answer."""
+    url = upload_model(greedy(4), f"s3://models/{k8s.namespace}/greedy", config=k8s.storage()).url
+    with service.background([ROW], rps=25) as background:
+        result = service.running_canary().run(ERRORS, model=url, told=Told(directory=tmp_path), blind=60)
+    assert result.outcome == "rolled back"
+    assert background.summary().failed
+    with (tmp_path / "evidence.jsonl").open() as file:
+        record = Record.read(file)
+    blocks = [block for block, _ in record.entries]
+    assert sum(block.canary.errors for block in blocks) > 0
+    assert any("no answer but the controller's" in note for block in blocks for note in block.notes)
+    assert record.differences() == []
 
 
 def test_controller_may_do_nothing_else(k8s: Kubernetes, service: Service, models: dict[str, str]) -> None:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from mlk8s.assess.evidence import read_block
 from mlk8s.clients.prometheus import Samples
-from mlk8s.operations.canary_counts import Counts, selector, series, started
+from mlk8s.operations.canary_counts import (
+    Counts,
+    ingress_selector,
+    selector,
+    series,
+    started,
+    unanswered,
+)
 from mlk8s.series import REQUESTS
 
 POD, STABLE = "iris-canary-5f6d7c8b9-abcde", "iris-7c8b9d5f6-xyz12"
@@ -29,6 +39,41 @@ def test_pods_belong_to_their_version_by_name() -> None:
     assert counts.version_of({"pod": STABLE}) == "stable"
     assert counts.version_of({"pod": "iris-green-5f6d7c8b9-abcde"}) is None
     assert counts.version_of({}) is None
+
+
+def test_what_only_the_ingress_controller_answered_is_a_failed_request() -> None:
+    text = ingress_selector("iris", "ml", 10.0)
+    (ways,) = re.findall(r'service=~"(.+)"', text)
+    prefix = "httproute-ml-iris-gw-mlk8s-system-traefik-ep-web-0-2a17-svc-ml-iris"
+    versions = {
+        "ml-iris-iris-http@kubernetesingressnginx": "stable",
+        "ml-iris-iris-http-canary@kubernetesingressnginx": "canary",
+        f"{prefix}-0@kubernetesgateway": "stable",
+        f"{prefix}-canary-1@kubernetesgateway": "canary",
+    }
+    counts = Counts(None, "iris", "ml", {}, 10.0)  # type: ignore[arg-type]
+    for service, version in versions.items():
+        assert re.fullmatch(ways, service)
+        assert counts.version_of({"traefik_service": service}) == version
+    for other in ("ml-iris2-iris2-http@kubernetesingressnginx", "ml-iris-shadow-8080@kubernetescrd"):
+        assert not re.fullmatch(ways, other)
+    counts.switched = True
+    assert counts.version_of({"traefik_service": next(iter(versions))}) == "canary"
+    counts.switched = False
+
+    def answered(code: str, *points: tuple[float, float]) -> Samples:
+        return sample("traefik_service_requests_total", "traefik-1", *points, code=code,
+                      service="ml-iris-iris-http-canary@kubernetesingressnginx")  # fmt: skip
+
+    options: dict[str, Any] = {"seconds": 10.0, "weight": 10, "version_of": counts.version_of, "edges": {}}
+    cursor, _ = read_block(None, unanswered([answered("200", (1.0, 5.0))]), start=0.0, **options)
+    later = [answered("200", (1.0, 5.0), (15.0, 9.0)), answered("502", (15.0, 3.0))]
+    up = series([sample("up", POD, (15.0, 1.0))])
+    _, block = read_block(cursor, [*up, *unanswered(later)], start=10.0, **options)
+    assert (block.canary.requests, block.canary.errors, block.missing) == (3, 3, False)
+    assert any("had no answer but the controller's" in note for note in block.notes)
+    _, unseen = read_block(cursor, unanswered(later), start=10.0, **options)
+    assert unseen.missing, "the controller's counts do not show that the canary was scraped"
 
 
 def test_pod_that_was_scraped_and_answered_nothing_has_no_requests_rather_than_none_seen() -> None:

@@ -25,6 +25,8 @@ ErrorOf = Callable[[Mapping[str, str]], bool]
 
 Point = tuple[float, float]
 _COUNT, _BUCKET = f"{REQUESTS}_count", f"{REQUESTS}_bucket"
+UNANSWERED = "ingress_unanswered"
+"""Name of a series of requests that the ingress controller answered itself, for want of a server's answer."""
 _PODS = ("pod", "instance")
 _SHOWN = 5
 """Pods that a note names."""
@@ -37,7 +39,8 @@ class Series:
     Attributes:
         labels: with `__name__` (NAME_bucket or NAME_count), `le` of a bucket, `code`, `pod` or `instance`.
             Series of other names count nothing, but show that the pod was scraped: one without requests has
-            no histogram yet (`requests_in_flight_seconds_total` is always there).
+            no histogram yet (`requests_in_flight_seconds_total` is always there). `ingress_unanswered` are
+            failed requests that no server counted; they do not show that a version was scraped.
         points: raw samples, (second since the epoch, cumulative value), ascending.
     """
 
@@ -213,9 +216,10 @@ class _Reader:
         if not points:
             return
         self._seen[pod] = max(self._seen.get(pod, -inf), points[-1][0])
-        self._fresh.add(version)
+        if not name.startswith("ingress_"):
+            self._fresh.add(version)
         self._last[key] = points[-1]
-        if name not in (_COUNT, _BUCKET):
+        if name not in (_COUNT, _BUCKET, UNANSWERED):
             return
         grown = self._grown(key, pod, points)
         if grown:
@@ -273,8 +277,10 @@ class _Reader:
         return new
 
     def _count(self, version: Version, labels: Mapping[str, str], name: str, grown: float) -> None:
-        sums, wrong = self._sums[version], self._error_of(labels)
-        if name == _COUNT:
+        sums, wrong = self._sums[version], name == UNANSWERED or self._error_of(labels)
+        if wrong and name == UNANSWERED:
+            self._told[f"{round(grown):,} requests of {version} had no answer but the controller's"].add("")
+        if name in (_COUNT, UNANSWERED):
             sums["requests"] += grown
             sums["errors" if wrong else "right"] += grown
             return
