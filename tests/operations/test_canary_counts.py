@@ -73,7 +73,9 @@ def test_what_only_the_ingress_controller_answered_is_a_failed_request() -> None
     assert (block.canary.requests, block.canary.errors, block.missing) == (3, 3, False)
     assert any("had no answer but the controller's" in note for note in block.notes)
     _, unseen = read_block(cursor, unanswered(later), start=10.0, **options)
-    assert unseen.missing, "the controller's counts do not show that the canary was scraped"
+    assert (unseen.canary.errors, unseen.missing) == (3, False), "they are known without a scrape of the pod"
+    _, nothing = read_block(cursor, unanswered(later[:1]), start=10.0, **options)
+    assert nothing.missing, "what the controller passed on does not show that the canary was scraped"
 
 
 def test_pod_that_was_scraped_and_answered_nothing_has_no_requests_rather_than_none_seen() -> None:

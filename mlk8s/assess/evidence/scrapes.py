@@ -40,7 +40,7 @@ class Series:
         labels: with `__name__` (NAME_bucket or NAME_count), `le` of a bucket, `code`, `pod` or `instance`.
             Series of other names count nothing, but show that the pod was scraped: one without requests has
             no histogram yet (`requests_in_flight_seconds_total` is always there). `ingress_unanswered` are
-            failed requests that no server counted; they do not show that a version was scraped.
+            failed requests that no server counted: known also where the version was not scraped.
         points: raw samples, (second since the epoch, cumulative value), ascending.
     """
 
@@ -299,9 +299,12 @@ class _Reader:
         stale = {pod for pod in self._pods_before if pod and pod not in self._seen and self._known(pod)}
         if stale:
             notes.append(f"{_named(stale)}: no scrape in this block")
-        missing = "canary" not in self._fresh and not self._first
+        unseen = "canary" not in self._fresh and not self._first
+        missing = unseen and not self._sums["canary"]["requests"]
         if missing:
             notes.append("no scrape of the canary in this block: it only lets time go by")
+        elif unseen:
+            notes.append("no scrape of the canary in this block: only what the controller answered is known")
         if "stable" not in self._fresh and not self._first and not missing:
             notes.append("no scrape of the stable version in this block: the canary is not compared")
         counts = {version: self._counts(version, notes) for version in self._sums}
