@@ -30,7 +30,7 @@ def left_words(name: str, found: Rollout | None, by: str | None) -> str:
     if found is None:
         return f"no rollout of {name} was begun"
     if found.ended:
-        return f"no rollout of {name} goes on; that of {found.model} was {found.outcome}"
+        return f"no rollout of {name} goes on; that of {found.model} {found.outcome_words}"
     if by is not None:
         return f"the rollout of {name} goes on at weight {found.weight} %: {by} works on it"
     if found.kind == "bluegreen":

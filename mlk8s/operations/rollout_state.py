@@ -94,6 +94,11 @@ class Rollout:
     decision: dict[str, Any] | None = None
 
     @property
+    def outcome_words(self) -> str:
+        """How it ended, as a verb."""
+        return "failed" if self.outcome == "failed" else f"was {self.outcome}"
+
+    @property
     def ended(self) -> bool:
         """Whether nothing is left to do."""
         return self.stage == "ended"
@@ -259,7 +264,7 @@ def require(found: Rollout | None, service: str, namespace: str) -> Rollout:
         UsageError: there is none.
     """
     if found is None or found.ended:
-        last = "" if found is None else f"; the last one, of {found.model}, was {found.outcome}"
+        last = "" if found is None else f"; the last one, of {found.model}, {found.outcome_words}"
         raise UsageError(
             f"{service} has no analysed rollout{last}",
             where=f"namespace {namespace}",
