@@ -22,6 +22,7 @@ from mlk8s.clients.platform import Platform
 from mlk8s.clients.traffic import find_controller, require_canary
 from mlk8s.errors import Conflict, Mlk8sError, RolledBack, Unreachable, UsageError
 from mlk8s.operations import bluegreen_state, canary_state, rollout_state, shadow_state
+from mlk8s.operations import canary_checks as checks
 from mlk8s.operations.canary_look import KINDS, lease_name, look
 from mlk8s.operations.canary_work import CanaryWork
 from mlk8s.operations.lease import OperatorLease
@@ -112,17 +113,17 @@ def check(work: CanaryWork, canary: Canary) -> Canary:
     """
     _refuse_other(work, canary)
     _refuse_strategy(work)
-    work.require_route()
+    checks.require_route(work)
     if work.rule.kind == "Ingress":
         controller = find_controller(work.cluster, work.ingress_class)
         require_canary(controller)
         work.say(f"{work.name}: {controller.reason}")
-    work.require_sticky(canary)
-    work.require_stable_ready()
-    work.require_free_names(canary)
-    canary = work.with_digest(canary)
-    work.require_another_model(canary)
-    work.require_room(canary)
+    checks.require_sticky(work, canary)
+    checks.require_stable_ready(work)
+    checks.require_free_names(work, canary)
+    canary = checks.with_digest(work, canary)
+    checks.require_another_model(work, canary)
+    checks.require_room(work, canary)
     return canary
 
 
@@ -212,7 +213,7 @@ def finish(work: CanaryWork, timeout: float) -> None:
     """Give all requests to the canary's model, under the Lease of `work`; raises as `promote`."""
     record = work.require("promote")
     if record.phase == "running":
-        work.require_canary_ready()
+        checks.require_canary_ready(work)
         record = work.write(
             record, phase="promoting", previous=work.stable.model, previous_digest=work.stable.digest
         )

@@ -8,26 +8,22 @@ from functools import cached_property
 from typing import Any
 
 from mlk8s.assess.canary import CanaryRecord, Phase, Verb
-from mlk8s.assess.room import needed, no_device, over_quota
 from mlk8s.assess.split import Split
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.clients.traffic import way_in
-from mlk8s.errors import Conflict, Forbidden, Rejected, UsageError
+from mlk8s.errors import Conflict, Rejected, UsageError
 from mlk8s.operations import canary_state
-from mlk8s.operations.apply import apply_all, refuse_foreign
+from mlk8s.operations.apply import apply_all
 from mlk8s.operations.canary_look import KINDS, look, ready_pods, rule_name, selector
 from mlk8s.operations.canary_observe import FOLLOWS, Observer
-from mlk8s.operations.claims import require_claims
 from mlk8s.operations.deploy import release
 from mlk8s.operations.dra import remove_templates
 from mlk8s.operations.facts import facts_for
 from mlk8s.operations.lease import OperatorLease
-from mlk8s.operations.model import with_digest
 from mlk8s.operations.waiting import wait_rollout
-from mlk8s.render.canary import DEFAULT_HEADER, canary_spec, promoted_spec, render_canary, traffic_rule
+from mlk8s.render.canary import DEFAULT_HEADER, promoted_spec, render_canary, traffic_rule
 from mlk8s.render.common import Identity
-from mlk8s.render.deployment import model_source
 from mlk8s.render.stored import stored_spec
 from mlk8s.spec.canary import Canary
 from mlk8s.spec.route import asked_host
@@ -104,134 +100,6 @@ class CanaryWork:
         found = way_in(self.cluster, self.name, self.namespace)
         return found.ingress_class if found is not None else None
 
-    def with_digest(self, canary: Canary) -> Canary:
-        """Return the canary with its model's digest, where the storage can be read from here.
-
-        Raises:
-            StorageError: the model is not there, or its digest differs.
-            NotFound: its claim is not there.
-            UsageError: it lies where the service's pods may not go.
-        """
-        spec = canary_spec(self.stable, canary)
-        source = model_source(spec)
-        if not model_source(self.stable).reaches(source):
-            raise UsageError(
-                f"the NetworkPolicy of {self.name} does not lead to the canary's model at {spec.model}",
-                where=f"the service's own model is {self.stable.model}",
-                expected="a model at the same kind of place: s3, the same https host, or a claim",
-                next_step="publish it there, or deploy the service with the new address",
-            )
-        require_claims(self.cluster, self.namespace, source.claims)
-        found = with_digest(self.cluster, self.platform, spec, self.namespace, self.say)
-        filled: Canary = canary.replace(digest=found.digest)
-        return filled
-
-    def require_route(self) -> None:
-        """Refuse a service that is not reached from outside.
-
-        Raises:
-            UsageError: it has no route.
-        """
-        if self.stable.route is None:
-            raise UsageError(
-                f"{self.name} has no route, so there is no traffic to share",
-                where=f"Deployment {self.namespace}/{self.name}",
-                next_step="deploy it with route=Route()",
-            )
-
-    def require_sticky(self, canary: Canary) -> None:
-        """Refuse a cookie where no controller can keep clients by it.
-
-        Raises:
-            UsageError: the service is reached through a Gateway.
-        """
-        if canary.cookie is not None and self.rule.sticky(self.stable, self.facts, canary.cookie) is None:
-            raise UsageError(
-                f"{self.name} is reached through a Gateway, which keeps no client by a cookie",
-                where=f"{self.rule.kind} {self.namespace}/{self._rule_name}",
-                expected="no cookie, or a service with an Ingress",
-            )
-
-    def require_stable_ready(self) -> None:
-        """Refuse to begin while the service itself does not serve.
-
-        Raises:
-            Conflict: none of its pods is ready.
-        """
-        if not (self.deployment.get("status") or {}).get("readyReplicas"):
-            raise Conflict(
-                f"none of the pods of {self.name} is ready",
-                where=f"Deployment {self.namespace}/{self.name}",
-                expected="a service that serves before a second version gets any of its requests",
-                next_step=f"`mlk8s why {self.name}`",
-            )
-
-    def require_free_names(self, canary: Canary) -> None:
-        """Refuse to write over objects that are not this service's canary.
-
-        Raises:
-            Conflict: names the object and its owner.
-        """
-        own = [item for item in self._render(canary, 0) if item["metadata"]["name"] != self.name]
-        refuse_foreign(self.cluster, own)
-
-    def require_room(self, canary: Canary) -> None:
-        """Refuse a canary whose pods a quota, or the lack of a device, would keep from starting.
-
-        Quotas, nodes or pods that may not be read are not judged.
-
-        Raises:
-            Rejected: names what is needed and what is left.
-        """
-        if self.record is not None:
-            return  # its pods are there
-        deployment = next(item for item in self._render(canary, 0) if item["kind"] == "Deployment")
-        template, replicas = deployment["spec"]["template"], int(deployment["spec"].get("replicas", 1))
-        found: list[str] = []
-        try:
-            quotas = self.cluster.list("ResourceQuota", self.namespace)
-            found += over_quota(quotas, needed(template, replicas))
-            if self.stable.gpu is not None:
-                running = "status.phase!=Succeeded,status.phase!=Failed"
-                pods = self.cluster.list("Pod", all_namespaces=True, fields=running)
-                found += no_device(self.cluster.list("Node"), pods, template, replicas)
-        except Forbidden:
-            pass
-        if found:
-            raise Rejected(
-                "; ".join(found),
-                where=f"namespace {self.namespace}",
-                expected="room for the canary's pods beside those of the service; nothing was written",
-                next_step="free it, or ask for more; Canary(replicas=...) says how many pods it has",
-            )
-
-    def require_another_model(self, canary: Canary) -> None:
-        """Refuse a canary of what the service serves already.
-
-        Raises:
-            UsageError: it is the same model.
-        """
-        if (canary.model, canary.digest) == (self.stable.model, self.stable.digest):
-            raise UsageError(
-                f"{self.name} serves {canary.model} already",
-                where=f"Deployment {self.namespace}/{self.name}",
-                expected="a canary of another model version",
-            )
-
-    def require_canary_ready(self) -> None:
-        """Refuse to promote what does not serve.
-
-        Raises:
-            Conflict: none of the canary's pods is ready.
-        """
-        if not ready_pods(self.cluster, self.name, self.namespace):
-            raise Conflict(
-                f"none of the pods of the canary of {self.name} is ready",
-                where=f"Deployment {self.namespace}/{Identity(self.name, 'canary').instance}",
-                expected="a canary that serves before it gets all requests",
-                next_step=f"`mlk8s canary rollback {self.name}`, or look at its pods",
-            )
-
     def require_honoured(self) -> None:
         """See that the header leads to the canary, while its weight is still 0.
 
@@ -246,7 +114,7 @@ class CanaryWork:
         else:
             raise Rejected(
                 f"the ingress controller does not lead to the canary: {cause}",
-                where=f"{self.rule.kind} {self.namespace}/{self._rule_name}",
+                where=f"{self.rule.kind} {self.namespace}/{self.rule_name}",
                 next_step="`mlk8s doctor` shows the controller and whether it honours canaries",
             )
 
@@ -285,7 +153,7 @@ class CanaryWork:
     def apply_canary(self, weight: int) -> None:
         """Apply every object of the canary, its traffic rule last."""
         self.lease.check()
-        apply_all(self.cluster, self._render(self._canary, weight), say=self.say)
+        apply_all(self.cluster, self.render(self._canary, weight), say=self.say)
 
     def wait_canary(self, timeout: float) -> None:
         """Wait until the canary's pods are ready.
@@ -332,7 +200,7 @@ class CanaryWork:
     def remove_traffic(self, *, observe: bool = False) -> None:
         """Lead all requests to the service: weight 0, seen where it can be, then the rule goes."""
         self.lease.check()
-        live = self.cluster.find(self.rule.kind, self._rule_name, self.namespace)
+        live = self.cluster.find(self.rule.kind, self.rule_name, self.namespace)
         had = self.rule.weight(live) if live else None
         if had and self.record is not None:
             if observe and ready_pods(self.cluster, self.name, self.namespace):
@@ -345,7 +213,7 @@ class CanaryWork:
         self.lease.check()
         whole = self.rule.whole(self.stable, self.facts)
         if whole is None:
-            self.cluster.delete(self.rule.kind, self._rule_name, self.namespace)
+            self.cluster.delete(self.rule.kind, self.rule_name, self.namespace)
         else:
             self.cluster.apply(whole, force=True)
         if self.record is not None and self.record.cookie is not None:
@@ -388,8 +256,10 @@ class CanaryWork:
         return canary_state.spec(self.record)
 
     @property
-    def _rule_name(self) -> str:
+    def rule_name(self) -> str:
+        """Name of the object that shares the traffic."""
         return rule_name(self.rule, self.name)
 
-    def _render(self, canary: Canary, weight: int) -> list[dict[str, Any]]:
+    def render(self, canary: Canary, weight: int) -> list[dict[str, Any]]:
+        """Return every object of a canary, its traffic rule last."""
         return render_canary(self.stable, canary, self.facts, weight=weight)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from mlk8s.clients.traffic import find_controller
 from mlk8s.errors import Rejected, UsageError
 from mlk8s.operations import bluegreen_state, canary_state, shadow_state
+from mlk8s.operations import canary_checks as checks
 from mlk8s.operations.apply import apply_all, refuse_foreign
 from mlk8s.operations.canary_look import KINDS
 from mlk8s.operations.canary_work import CanaryWork
@@ -38,11 +39,11 @@ def require(work: CanaryWork, shadow: Shadow) -> Shadow:
         canary_state.refuse_while_running(work.deployment)
     _require_fit(work)
     _require_traefik(work)
-    work.require_stable_ready()
-    canary = work.with_digest(as_canary(shadow))
-    work.require_another_model(canary)
+    checks.require_stable_ready(work)
+    canary = checks.with_digest(work, as_canary(shadow))
+    checks.require_another_model(work, canary)
     if shadow_state.read(work.deployment) is None:
-        work.require_room(canary)
+        checks.require_room(work, canary)
     found: Shadow = shadow.replace(digest=canary.digest)
     refuse_foreign(
         work.cluster,
@@ -112,7 +113,7 @@ def _require_fit(work: CanaryWork) -> None:
     Raises:
         UsageError: says why.
     """
-    work.require_route()
+    checks.require_route(work)
     ingress = work.cluster.find("Ingress", work.name, work.namespace)
     why = None
     if bluegreen_state.read(work.deployment) is not None or work.stable.strategy == "BlueGreen":
