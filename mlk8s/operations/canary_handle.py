@@ -230,9 +230,10 @@ class CanaryHandle:
         from mlk8s.operations.canary_rehearse import history_of, recorded, rehearse_policy
         from mlk8s.spec.fields import parse_duration
 
+        blocks: Sequence[Block]
         notes: Sequence[str] = ()
         if isinstance(history, os.PathLike):
-            blocks: Sequence[Block] = recorded(history)
+            blocks, notes = recorded(history)
         elif isinstance(history, str | float | int):
             blocks, notes = history_of(*self._place(), analysis, parse_duration(history))
         else:

@@ -24,6 +24,7 @@ from mlk8s.spec.analysis import Analysis
 MOST = 86_400.0
 """Most seconds of history that are asked for."""
 _ANSWER = 30.0
+_EVEN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,10 @@ def history_of(
     return blocks, tuple(notes)
 
 
-def recorded(place: str | os.PathLike[str]) -> tuple[Block, ...]:
-    """Return the blocks of a rollout's evidence.jsonl, or of the directory that has it.
+def recorded(place: str | os.PathLike[str]) -> tuple[tuple[Block, ...], tuple[str, ...]]:
+    """Return the blocks of a rollout's evidence.jsonl, or of the directory that has it, and a note on them.
+
+    Longer blocks, of times when nobody worked on it, are left out.
 
     Raises:
         UsageError: there is no such file.
@@ -132,4 +135,8 @@ def recorded(place: str | os.PathLike[str]) -> tuple[Block, ...]:
         raise UsageError(
             f"the record cannot be read: {error.strerror}", where=str(path), expected=EVIDENCE
         ) from None
-    return tuple(block for block, _ in record.entries)
+    length = record.analysis.block
+    whole = tuple(block for block, _ in record.entries if abs(block.seconds - length) < _EVEN)
+    left = len(record.entries) - len(whole)
+    note = f"{left} blocks longer than {length:g} s, when nobody worked on it, are left out"
+    return whole, (note,) if left else ()

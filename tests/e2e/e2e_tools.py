@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,3 +51,11 @@ def kubeconfig_of_service_account(
     found = directory / "kubeconfig"
     found.write_text(yaml.safe_dump(config), encoding="utf-8")
     return found
+
+
+def wait_for(true: Callable[[], object], seconds: float = 90.0) -> None:
+    """Wait until something is so; fails where it is not in time."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not within {seconds:g} s"
+        time.sleep(0.2)

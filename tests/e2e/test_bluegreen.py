@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e_tools import wait_for
 from onnx_models import ROW, scaling
 
 import mlk8s
@@ -227,10 +228,3 @@ def test_other_settings_need_no_second_colour_and_delete_leaves_nothing(
 
 def pods(k8s: Kubernetes, instance: str) -> int:
     return len(k8s.cluster.list("Pod", labels=f"app.kubernetes.io/instance={instance}"))
-
-
-def wait_for(true: Any, seconds: float = 25.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds:g} s"
-        time.sleep(0.2)

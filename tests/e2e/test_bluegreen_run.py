@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e_tools import wait_for
 from onnx_models import ROW, broken, scaling
 
 import mlk8s
@@ -185,10 +186,3 @@ class controller:
         if self._process.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
         self._process.wait()
-
-
-def wait_for(true: Any, seconds: float = 90.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds:g} s"
-        time.sleep(0.2)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from e2e_tools import wait_for
 from onnx_models import ROW, broken, scaling
 
 import mlk8s
@@ -310,10 +311,3 @@ class watched_weights:
             rule = self._k8s.cluster.find("Ingress", f"{NAME}-canary")
             if rule is not None:
                 self._found.append(rule["metadata"]["annotations"][WEIGHT])
-
-
-def wait_for(true: Any, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds:g} s"
-        time.sleep(0.1)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e_tools import wait_for
 from onnx_models import ROW, broken, greedy, scaling
 
 import mlk8s
@@ -85,7 +85,7 @@ def test_controller_that_is_killed_is_started_anew_and_promotes(
 ) -> None:
     canary, said = service.running_canary(), list[str]()
     with service.background([ROW], rps=25) as background:
-        canary.launch(ERRORS.replace(bake="20s"), model=models["2"])
+        canary.launch(ERRORS.replace(bake="48s"), model=models["2"])
         wait_for(lambda: (canary.status().rollout or {}).get("decision"))
         prometheus = Prometheus(k8s.cluster, str(k8s.platform.prometheus))
         wait_for(lambda: prometheus.query(f'mlk8s_canary_weight_percent{{pod=~"{JOB}-.*"}}'))
@@ -178,10 +178,3 @@ def may(
         "spec": {"user": account, "resourceAttributes": attributes},
     }  # fmt: skip
     return bool(k8s.cluster.create(review)["status"]["allowed"])
-
-
-def wait_for(true: Any, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds:g} s"
-        time.sleep(0.2)

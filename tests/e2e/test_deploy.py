@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from e2e_tools import fresh_cluster_namespace, kubeconfig_of_service_account
+from e2e_tools import fresh_cluster_namespace, kubeconfig_of_service_account, wait_for
 from onnx_models import ROW, scaling
 
 import mlk8s
@@ -114,7 +114,7 @@ def test_an_update_loses_no_request(
 
 def test_undo_goes_back(k8s: Kubernetes, service: Service) -> None:
     service.undo()
-    assert answer(service) == 2.0
+    wait_for(lambda: answer(service) == 2.0)  # pods that end answer for a moment longer
     config = {
         item["data"]["MODEL_VERSION"]
         for item in k8s.cluster.list("ConfigMap", labels="app.kubernetes.io/name=scale")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from e2e_tools import wait_for
 from onnx_models import scaling
 
 import mlk8s
@@ -134,10 +134,3 @@ def test_a_followed_log_and_a_forwarded_port_outlive_restarts_and_pods(
         assert urllib.request.urlopen(path, timeout=5).status == 200
     with pytest.raises(OSError):
         urllib.request.urlopen(path, timeout=2)
-
-
-def wait_for(true: Any, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds:g} s"
-        time.sleep(0.2)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from e2e_tools import wait_for
 from onnx_models import ROW, scaling
 
 import mlk8s
@@ -161,10 +161,3 @@ def test_no_spare_gpu_for_the_surge_pod_is_said(k8s: Kubernetes, models: dict[st
 def scheduled(k8s: Kubernetes) -> bool:
     found = k8s.cluster.list("Pod", labels="app.kubernetes.io/name=greedy")
     return any(item["spec"].get("nodeName") for item in found)
-
-
-def wait_for(true: Any, seconds: float = 25.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds:g} s"
-        time.sleep(0.2)
