@@ -20,8 +20,9 @@ def build(
         str,
         typer.Option(
             "--base",
-            metavar="server|pipeline|python|IMAGE",
-            help="What it stands on: the model server, a pipeline, Python alone, or an image in a registry.",
+            metavar="server|pipeline|loadgen|controller|python|IMAGE",
+            help="What it stands on: the model server, a pipeline, a load test's workers, a rollout's "
+            "controller, Python alone, or an image in a registry.",
         ),
     ] = "server",
     requirements: Annotated[
