@@ -28,6 +28,7 @@ from mlk8s.operations.bluegreen_work import BlueGreenWork
 from mlk8s.operations.canary_look import lease_name
 from mlk8s.operations.deploy import OPTIONAL, Deployed, release
 from mlk8s.operations.lease import OperatorLease, holder
+from mlk8s.operations.lease import working as holder_alive
 from mlk8s.operations.waiting import ServerClock
 from mlk8s.render.bluegreen import Colour, identity, idle_size, other, render_idle, same_pods
 from mlk8s.render.bundle import apply_order
@@ -63,13 +64,16 @@ def status(cluster: Cluster, name: str, namespace: str) -> BlueGreenStatus:
                 ready=int((found.get("status") or {}).get("readyReplicas") or 0),
             )
     rollout = rollout_state.read(cluster, name, namespace)
+    operator = holder(cluster, lease_name(name), namespace)
+    if operator is not None and rollout is not None and not rollout.ended:
+        operator = holder_alive(cluster, lease_name(name), namespace)  # a Lease outlives who was killed
     status = assess_bluegreen(
         BlueGreenFacts(
             service=name,
             record=bluegreen_state.read(blue),
             live=bluegreen_state.live(cluster, blue),
             colours=colours,
-            operator=holder(cluster, lease_name(name), namespace),
+            operator=operator,
             now=ServerClock(cluster, namespace).now(),
         )
     )
