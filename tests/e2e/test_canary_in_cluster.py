@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from e2e_tools import wait_for
 from onnx_models import ROW, broken, greedy, scaling
+from rollout_process import ERRORS as QUICK
 
 import mlk8s
 from mlk8s.assess.evidence import Record
@@ -22,11 +23,7 @@ from mlk8s.storage.models import upload_model
 
 NAME = "remote"
 JOB = f"mlk8s-canary-{NAME}"
-QUICK: dict[str, Any] = {
-    "alpha": 0.1, "beta": 0.1, "errors": "independent", "margin": None, "block": "4s", "bake": "4s",
-    "deadline": "3m", "min_weight": 30, "max_weight": 50,
-}  # fmt: skip
-ERRORS = mlk8s.Analysis(slo=mlk8s.Slo(errors=0.2), **QUICK)
+ERRORS = QUICK.replace(deadline="3m")
 
 
 @pytest.fixture(scope="module")

@@ -278,7 +278,7 @@ class _Reader:
 
     def _count(self, version: Version, labels: Mapping[str, str], name: str, grown: float) -> None:
         sums, wrong = self._sums[version], name == UNANSWERED or self._error_of(labels)
-        if wrong and name == UNANSWERED:
+        if name == UNANSWERED:
             self._told[f"{round(grown):,} requests of {version} had no answer but the controller's"].add("")
         if name in (_COUNT, UNANSWERED):
             sums["requests"] += grown
