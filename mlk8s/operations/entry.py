@@ -11,7 +11,7 @@ from mlk8s.assess.certificate import certificate_names, covers
 from mlk8s.clients.tls import Looking
 from mlk8s.errors import RolloutFailed
 from mlk8s.render.facts import RenderFacts
-from mlk8s.render.routing import service_url
+from mlk8s.render.routing import route_path, service_url
 from mlk8s.spec.route import Route, asked_host
 from mlk8s.spec.service import ModelService
 
@@ -19,6 +19,7 @@ Say = Callable[[str], None]
 _POLL = 0.05
 _TIMEOUT = 20.0  # seconds that a controller may take to see ready pods
 READY = "/v2/health/ready"
+_REDIRECTS = (301, 302, 307, 308)
 
 
 def wait_for_entry(
@@ -57,6 +58,7 @@ def wait_for_entry(
         through = status == 200 or (not probe.endswith(READY) and answered is not None)
         wrong = _wrong_certificate(spec.route, shown)
         if through and wrong is None and version in (None, answered):
+            _wait_for_redirect(spec, facts, host, end, say=say)
             return
         late = time.monotonic() > end
         if late and wrong is not None:
@@ -76,6 +78,33 @@ def wait_for_entry(
                 expected="200 from the model server",
                 next_step="see that a controller serves the Ingress's class: `mlk8s doctor`",
             )
+        time.sleep(_POLL)
+
+
+def _wait_for_redirect(
+    spec: ModelService, facts: RenderFacts, host: str | None, end: float, *, say: Say
+) -> None:
+    """Ask over HTTP until it is sent on to HTTPS or not, as the route has it; a controller may need a while.
+
+    Which redirects a class of controllers knows is its own affair, so what stays otherwise is only said.
+    """
+    route = spec.route
+    if route is None or route.tls is None or facts.ingress_url is None:
+        return
+    wanted = route.redirect is not False
+    url = facts.ingress_url.rstrip("/") + route_path(spec, facts).rstrip("/") + _probe_path(route)
+    while True:
+        try:
+            status, _, _ = ask(url, host)
+        except (OSError, http.client.HTTPException) as error:
+            say(f"{spec.name}: {url} is not reachable from here ({error}); HTTPS is")
+            return
+        if (status in _REDIRECTS) == wanted:
+            return
+        if time.monotonic() > end:
+            is_so = "is not sent on to HTTPS" if wanted else "is sent on to HTTPS, though redirect is False"
+            say(f"{spec.name}: {url} {is_so} (HTTP {status} after {_TIMEOUT:g} s)")
+            return
         time.sleep(_POLL)
 
 

@@ -53,6 +53,17 @@ def kubeconfig_of_service_account(
     return found
 
 
+def live_pods(cluster: Cluster, labels: str = "", namespace: str | None = None) -> list[dict[str, Any]]:
+    """Return the pods that are not ending: one that drains is listed for as long as it answers its last."""
+    found = cluster.list("Pod", namespace, labels=labels or None)
+    return [item for item in found if not item["metadata"].get("deletionTimestamp")]
+
+
+def uids(pods: list[dict[str, Any]]) -> set[str]:
+    """Return who the pods are; a restart in place keeps a pod's UID."""
+    return {item["metadata"]["uid"] for item in pods}
+
+
 def wait_for(true: Callable[[], object], seconds: float = 90.0) -> None:
     """Wait until something is so; fails where it is not in time."""
     end = time.monotonic() + seconds

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e_tools import live_pods
 from jupyter_client.manager import start_new_kernel
 from onnx_models import ROW, broken, scaling
 from rollout_process import ERRORS, PATIENT, SERVICE, WAY, Place, controller, prometheus, wait_for
@@ -154,7 +155,7 @@ def test_what_nobody_sees_for_too_long_is_rolled_back(
                 prometheus(system, "nothing")
                 process.until("Prometheus does not answer")
             else:
-                for pod in k8s.cluster.list("Pod", labels="mlk8s.dev/track=canary"):
+                for pod in live_pods(k8s.cluster, "mlk8s.dev/track=canary"):
                     body = {"metadata": {"annotations": {"prometheus.io/scrape": "false"}}}
                     k8s.cluster.patch("Pod", pod["metadata"]["name"], body)
                 process.until("Prometheus has no samples of the canary's pods", 90)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from e2e_tools import fresh_cluster_namespace, kubeconfig_of_service_account, wait_for
+from e2e_tools import fresh_cluster_namespace, kubeconfig_of_service_account, live_pods, uids, wait_for
 from onnx_models import ROW, scaling
 
 import mlk8s
@@ -22,6 +22,7 @@ from mlk8s.storage.failures import ObjectNotFound
 from mlk8s.storage.models import upload_model
 from mlk8s.storage.store import Store
 
+SCALE = "app.kubernetes.io/name=scale"
 SMALL = Resources(cpu="100m", cpu_limit=None, memory="256Mi")
 KINDS = (
     "Deployment", "Service", "Ingress", "ConfigMap", "PodDisruptionBudget", "ServiceAccount", "NetworkPolicy",
@@ -90,13 +91,11 @@ def test_the_same_command_again_changes_nothing(
     k8s: Kubernetes, service: Service, spec: mlk8s.ModelService
 ) -> None:
     before = live(k8s, "Deployment", "scale")["metadata"]
-    pods = {pod["metadata"]["uid"] for pod in k8s.cluster.list("Pod", labels="app.kubernetes.io/name=scale")}
+    pods = uids(live_pods(k8s.cluster, SCALE))
     k8s.deploy(spec)
     after = live(k8s, "Deployment", "scale")["metadata"]
     assert after["generation"] == before["generation"]
-    assert pods == {
-        pod["metadata"]["uid"] for pod in k8s.cluster.list("Pod", labels="app.kubernetes.io/name=scale")
-    }
+    assert uids(live_pods(k8s.cluster, SCALE)) == pods
 
 
 def test_an_update_loses_no_request(
@@ -147,7 +146,7 @@ def test_more_gpus_than_there_are_are_named_within_half_a_minute(
 
 def test_undo_after_failures_goes_to_what_serves(k8s: Kubernetes, service: Service) -> None:
     service.undo()
-    pods = k8s.cluster.list("Pod", labels="app.kubernetes.io/name=scale")
+    pods = live_pods(k8s.cluster, SCALE)
     assert not any("nvidia.com/gpu" in str(pod["spec"]["containers"][0]["resources"]) for pod in pods)
     assert answer(service) == 2.0
     assert live(k8s, "Deployment", "scale")["status"].get("unavailableReplicas") is None
@@ -315,12 +314,11 @@ def test_replicas_pass_from_the_spec_to_the_autoscaler_and_back_without_a_jump(
         **{key: getattr(spec, key) for key in spec.model_fields_set - {"replicas"}},
         autoscale=mlk8s.Autoscale(min=2, max=3, metric="requests_in_flight", target=50),
     )
-    uids = {pod["metadata"]["uid"] for pod in k8s.cluster.list("Pod", labels="app.kubernetes.io/name=scale")}
+    before = uids(live_pods(k8s.cluster, SCALE))
     k8s.deploy(scaled)
     assert live(k8s, "HorizontalPodAutoscaler", "scale")["spec"]["minReplicas"] == 2
     k8s.deploy(scaled)
-    pods = k8s.cluster.list("Pod", labels="app.kubernetes.io/name=scale")
-    assert {pod["metadata"]["uid"] for pod in pods} == uids
+    assert uids(live_pods(k8s.cluster, SCALE)) == before
     k8s.cluster.patch("Deployment", "scale", {"spec": {"replicas": 3}}, subresource="scale", manager="hpa")
     k8s.deploy(scaled)
     assert live(k8s, "Deployment", "scale")["spec"]["replicas"] == 3

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from e2e_tools import live_pods
 from pods import pod
 
 import mlk8s
@@ -121,11 +122,7 @@ def test_rotation_and_a_restart_keep_every_line_once(
 
 
 def test_the_collector_has_only_what_it_needs(k8s: Kubernetes, collector: mlk8s.LogCollector) -> None:
-    (item,) = [
-        item
-        for item in k8s.cluster.list("Pod", collector.namespace)
-        if "deletionTimestamp" not in item["metadata"]
-    ]
+    (item,) = live_pods(k8s.cluster, namespace=collector.namespace)
     spec = item["spec"]
     assert spec["securityContext"]["runAsNonRoot"] and not spec["automountServiceAccountToken"]
     (mount,) = [each for each in spec["containers"][0]["volumeMounts"] if each["name"] == "pod-logs"]

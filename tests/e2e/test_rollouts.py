@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from e2e_tools import wait_for
+from e2e_tools import live_pods, uids, wait_for
 from onnx_models import ROW, scaling
 
 import mlk8s
@@ -63,8 +63,7 @@ def cli(k8s: Kubernetes, *arguments: str, code: int = 0) -> str:
 
 def pods(k8s: Kubernetes) -> set[str]:
     """Return the UIDs of the service's pods that are not ending."""
-    found = k8s.cluster.list("Pod", labels=f"app.kubernetes.io/name={NAME}")
-    return {item["metadata"]["uid"] for item in found if not item["metadata"].get("deletionTimestamp")}
+    return uids(live_pods(k8s.cluster, f"app.kubernetes.io/name={NAME}"))
 
 
 def test_history_undo_pause_resume_and_restart_lose_no_request(

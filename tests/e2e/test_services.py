@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from e2e_tools import live_pods
 from onnx_models import ROW, scaling
 from pods import ask, create_pod, pod
 
@@ -191,7 +192,7 @@ def test_a_headless_service_returns_every_pods_address(
         k8s.deploy(headless)
     k8s.cluster.delete("Service", "plain")
     k8s.deploy(headless)
-    pods = k8s.cluster.list("Pod", labels="app.kubernetes.io/name=plain")
+    pods = live_pods(k8s.cluster, "app.kubernetes.io/name=plain")
     wanted = ",".join(sorted(item["status"]["podIP"] for item in pods))
     assert wanted.count(",") == 1
     until(lambda: from_inside(name=f"plain.{k8s.namespace}.svc") == wanted, within=20)

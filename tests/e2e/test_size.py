@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
+from e2e_tools import live_pods
 from onnx_models import ROW, scaling
 
 import mlk8s
@@ -79,7 +80,7 @@ def living(service: Service) -> dict[str, Any]:
     """What a size must not touch: generation, pods and restarts of the service, and its autoscaler's spec."""
     cluster, namespace = service.cluster, service.namespace
     deployment = cluster.get("Deployment", service.name, namespace)
-    pods = cluster.list("Pod", namespace, labels=f"{NAME}={service.name}")
+    pods = live_pods(cluster, f"{NAME}={service.name}", namespace)
     return {
         "generation": deployment["metadata"]["generation"],
         "pods": sorted((pod["metadata"]["uid"], restarts(pod)) for pod in pods),

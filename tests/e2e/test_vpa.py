@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from e2e_tools import live_pods
 from onnx_models import ROW, scaling
 
 import mlk8s
@@ -54,8 +55,7 @@ def eventually(read: Callable[[], Any], within: float = 90) -> Any:
 
 def pods(k8s: Kubernetes) -> dict[str, dict[str, Any]]:
     """The service's pods that are not ending, by UID."""
-    found = k8s.cluster.list("Pod", labels="app.kubernetes.io/name=watched")
-    return {p["metadata"]["uid"]: p for p in found if not p["metadata"].get("deletionTimestamp")}
+    return {p["metadata"]["uid"]: p for p in live_pods(k8s.cluster, "app.kubernetes.io/name=watched")}
 
 
 def millicores(resources: dict[str, Any], side: str = "requests") -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from e2e_tools import live_pods
 
 import mlk8s
 from mlk8s.errors import Conflict, NotFound, RolloutFailed
@@ -169,11 +170,7 @@ def test_a_daemon_set_runs_on_every_node(k8s: Kubernetes, python_pods: str, loca
     pods = k8s.cluster.list("Pod", labels="app.kubernetes.io/name=watcher")
     assert {pod["spec"]["nodeName"] for pod in pods} == nodes
     k8s.apply(watcher.replace(containers=(main(python_pods, "two"),)))
-    (pod,) = [
-        item
-        for item in k8s.cluster.list("Pod", labels="app.kubernetes.io/name=watcher")
-        if "deletionTimestamp" not in item["metadata"]
-    ]
+    (pod,) = live_pods(k8s.cluster, "app.kubernetes.io/name=watcher")
     assert ask(k8s, pod["metadata"]["name"])["version"] == "two"
     mlk8s_command(k8s, local_cluster, "delete", "daemonset/watcher")
     assert k8s.cluster.find("NetworkPolicy", "watcher") is None
