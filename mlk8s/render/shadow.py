@@ -56,14 +56,21 @@ def mirror(stable: ModelService, shadow: Shadow, facts: RenderFacts) -> list[Man
         "priority": PRIORITY,
         "services": [{"kind": "TraefikService", "name": identity.instance}],
     }
-    way: Manifest = {"entryPoints": [HTTP if stable.route.tls is None else HTTPS], "routes": [rule]}
-    if stable.route.tls is not None:
-        way["tls"] = {"secretName": stable.route.tls}
-    place = (identity.instance, facts.namespace, labels)
     return [
-        manifest(API, "TraefikService", *place, spec=split),
-        manifest(API, "IngressRoute", *place, spec=way),
+        manifest(API, "TraefikService", identity.instance, facts.namespace, labels, spec=split),
+        *(
+            manifest(API, "IngressRoute", name, facts.namespace, labels, spec={**way, "routes": [rule]})
+            for name, way in _ways(identity.instance, stable.route)
+        ),
     ]
+
+
+def _ways(name: str, route: Route) -> list[tuple[str, Manifest]]:
+    """Return a name and an entry for each way that requests come in: a router has TLS or has none."""
+    if route.tls is None:
+        return [(name, {"entryPoints": [HTTP]})]
+    secure = (name, {"entryPoints": [HTTPS], "tls": {"secretName": route.tls}})
+    return [secure, (f"{name}-http", {"entryPoints": [HTTP]})] if route.redirect is False else [secure]
 
 
 def match(stable: ModelService, route: Route, facts: RenderFacts) -> str:

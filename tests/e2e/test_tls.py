@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import itertools
+import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,14 @@ import pytest
 from onnx_models import ROW, scaling
 
 import mlk8s
+from mlk8s.assess.evidence.shadow_record import ShadowRecord
+from mlk8s.clients.inference import Inference
 from mlk8s.clients.tls import Looking
 from mlk8s.errors import NotFound, Rejected, Unreachable, UsageError
 from mlk8s.local.handle import Local
 from mlk8s.operations.connection import Kubernetes
 from mlk8s.operations.service import Service
+from mlk8s.operations.shadow import FILE
 from mlk8s.storage.models import upload_model
 
 HOST = "iris.example.com"
@@ -126,6 +132,38 @@ def test_http_stays_open_without_redirect(
     k8s.deploy(spec.replace(route=mlk8s.Route(host=HOST, tls="iris-tls", redirect=False)))
     assert plain_http(k8s, READY).status == 200
     assert doubles(service)
+
+
+def test_a_shadow_gets_what_comes_by_both_ways(k8s: Kubernetes, service: Service, tmp_path: Path) -> None:
+    """HTTP is open here, by the test before."""
+    same = upload_model(scaling(2.0), f"s3://models/{k8s.namespace}/same", config=k8s.storage()).url
+    address = f"{k8s.platform.ingress_url}/{k8s.namespace}/iris"
+    ways = {"https": service.inference, "http": Inference(address, model="iris", host=HOST)}
+    statuses: dict[str, set[int]] = {name: set() for name in ways}
+    over = threading.Event()
+
+    def ask() -> None:
+        for number in itertools.count():
+            for name, client in ways.items():
+                if over.wait(0.05):
+                    return
+                inputs = [{"name": "x", "datatype": "FP32", "shape": [1, len(ROW)], "data": list(ROW)}]
+                body = json.dumps({"id": f"{name}-{number}", "inputs": inputs}).encode()
+                statuses[name].add(client.request("POST", "/v2/models/iris/infer", body=body).status)
+
+    users = threading.Thread(target=ask)
+    users.start()
+    try:
+        quick = mlk8s.Shadow(model=same, block=3, bound=0.3, alpha=0.1, beta=0.1, errors="independent")
+        result = service.shadow(quick.replace(deadline=60), directory=tmp_path)
+    finally:
+        over.set()
+        users.join()
+    assert result.verdict == "agree", result
+    assert statuses == {"https": {200}, "http": {200}}
+    with (tmp_path / FILE).open() as lines:
+        copied = ShadowRecord.read(lines).other
+    assert {one.request.partition("-")[0] for one in copied} == set(ways)
 
 
 def test_only_the_paths_that_are_named_are_let_in(

@@ -60,6 +60,14 @@ def test_with_tls_the_mirror_is_behind_it() -> None:
     assert (spec["entryPoints"], spec["tls"]) == (["websecure"], {"secretName": "certificate"})
 
 
+def test_both_ways_are_copied_where_http_stays_open() -> None:
+    spec = iris(host="iris.example.com", tls="certificate", redirect=False)
+    secure, plain = [item for item in mirror(spec, SHADOW, FACTS) if item["kind"] == "IngressRoute"]
+    assert (plain["spec"]["entryPoints"], plain["spec"].get("tls")) == (["web"], None)
+    assert secure["spec"]["routes"] == plain["spec"]["routes"]
+    assert secure["metadata"]["name"] != plain["metadata"]["name"]
+
+
 @pytest.mark.parametrize(
     ("route", "path", "matched"),
     [
