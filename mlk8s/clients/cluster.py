@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 import orjson
@@ -11,7 +10,8 @@ import orjson
 from mlk8s.clients import kubeconfig as kubeconfigs
 from mlk8s.clients.kinds import BUILT_IN, Resource, prefix
 from mlk8s.clients.transport import Transport
-from mlk8s.errors import ClusterError, NotFound, Unreachable
+from mlk8s.clients.watching import Watch
+from mlk8s.errors import NotFound
 
 Manifest = dict[str, Any]
 Manifests = list[Manifest]
@@ -117,15 +117,19 @@ class Cluster:
         Args:
             metadata_only: only `metadata` is asked for; the kind is then PartialObjectMetadata.
         """
-        query = _selectors(labels, fields)
         path = self._path(kind, None, namespace, all_namespaces=all_namespaces)
-        answer = self._json("GET", path, query, accept=_METADATA if metadata_only else "application/json")
-        item_kind = str(answer.get("kind", "")).removesuffix("List")
-        items: Manifests = answer.get("items") or []
-        for item in items:
-            item.setdefault("apiVersion", answer.get("apiVersion"))
-            item.setdefault("kind", item_kind)
-        return items
+        return self._list(path, labels, fields, _METADATA if metadata_only else "application/json")[0]
+
+    def listed(
+        self,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> tuple[Manifests, str]:
+        """Return what `list` does, and the resource version from which `watch` goes on."""
+        return self._list(self._path(kind, None, namespace), labels, fields, "application/json")
 
     def apply(
         self, manifest: Manifest, *, force: bool = False, dry_run: bool = False, manager: str = FIELD_MANAGER
@@ -216,41 +220,20 @@ class Cluster:
         *,
         labels: str | None = None,
         fields: str | None = None,
-        timeout: float = 300.0,
-    ) -> Iterator[tuple[str, Manifest]]:
-        """Yield ('ADDED' | 'MODIFIED' | 'DELETED', object), existing objects first, until `timeout` seconds.
+        version: str | None = None,
+        seconds: float = 300.0,
+    ) -> Watch:
+        """Return the changes of the objects of a kind that match both selectors.
 
-        A dropped or expired (410) watch starts again from a fresh list, so an object can be told twice.
+        Args:
+            version: resource version of the list that it goes on from; None tells of every object first.
+            seconds: until the server ends it.
         """
-        import time
-
+        query = _selectors(labels, fields) | {"watch": "true", "timeoutSeconds": str(max(1, round(seconds)))}
+        if version is not None:
+            query["resourceVersion"] = version
         path = self._path(kind, None, namespace)
-        selectors = _selectors(labels, fields)
-        end = time.monotonic() + timeout
-        while (left := end - time.monotonic()) > 0:
-            answer = self._json("GET", path, selectors)
-            for item in answer.get("items") or []:
-                yield "ADDED", item
-            query = selectors | {
-                "watch": "true",
-                "resourceVersion": answer["metadata"]["resourceVersion"],
-                "timeoutSeconds": str(max(1, round(left))),
-            }
-            try:
-                for line in self._transport.stream(path, query, read_timeout=min(left, 60.0) + 5.0):
-                    event = orjson.loads(line)
-                    if event["type"] == "ERROR":
-                        break  # 410 Gone, most often: list again
-                    yield event["type"], event["object"]
-            except (ClusterError, OSError, orjson.JSONDecodeError) as error:
-                if isinstance(error, ClusterError) and not isinstance(error, Unreachable):
-                    raise
-            except (
-                Exception
-            ) as error:  # urllib3's read errors: the list at the top tells whether the server lives
-                if type(error).__module__.split(".")[0] != "urllib3":
-                    raise
-            time.sleep(0.1)
+        return Watch(self._transport.open_stream(path, query, read_timeout=seconds + 5.0))
 
     def raw(
         self,
@@ -283,6 +266,15 @@ class Cluster:
 
     def close(self) -> None:
         self._transport.close()
+
+    def _list(self, path: str, labels: str | None, fields: str | None, accept: str) -> tuple[Manifests, str]:
+        answer = self._json("GET", path, _selectors(labels, fields), accept=accept)
+        item_kind = str(answer.get("kind", "")).removesuffix("List")
+        items: Manifests = answer.get("items") or []
+        for item in items:
+            item.setdefault("apiVersion", answer.get("apiVersion"))
+            item.setdefault("kind", item_kind)
+        return items, str(answer["metadata"]["resourceVersion"])
 
     def _json(
         self, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None,

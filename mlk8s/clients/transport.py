@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -110,18 +110,6 @@ class Transport:
                 continue
             raise failure(status, bytes(content), f"{method} {path}", self.server)
         raise AssertionError("unreachable")  # the last attempt returns or raises
-
-    def stream(self, path: str, query: dict[str, Any], *, read_timeout: float) -> Iterator[bytes]:
-        """Yield the lines of a streamed answer; a socket silent for `read_timeout` seconds ends it."""
-        response = self.open_stream(path, query, read_timeout=read_timeout)
-        try:
-            rest = b""
-            for chunk in response.stream(65536):
-                *lines, rest = (rest + chunk).split(b"\n")
-                yield from (line for line in lines if line)
-        finally:
-            # An unread watch cannot go back to the pool.
-            response.close()
 
     def open_stream(self, path: str, query: dict[str, Any], *, read_timeout: float) -> Any:
         """Return a streamed answer, urllib3's, that the caller reads and closes.

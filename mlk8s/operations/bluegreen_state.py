@@ -58,8 +58,12 @@ def live_deployment(cluster: Cluster, service: str, namespace: str) -> dict[str,
     Raises:
         NotFound: no such service.
     """
-    blue = cluster.get("Deployment", service, namespace)
-    colour = live(cluster, blue)
-    return (
-        blue if colour == "blue" else cluster.get("Deployment", identity(service, colour).instance, namespace)
-    )
+    return live_beside(cluster, cluster.get("Deployment", service, namespace))
+
+
+def live_beside(cluster: Cluster, blue: dict[str, Any]) -> dict[str, Any]:
+    """Return what `live_deployment` does, of a service whose own Deployment was just read."""
+    colour, metadata = live(cluster, blue), blue["metadata"]
+    if colour == "blue":
+        return blue
+    return cluster.get("Deployment", identity(metadata["name"], colour).instance, metadata["namespace"])

@@ -273,7 +273,7 @@ def _refuse_other(work: CanaryWork, canary: Canary) -> None:
     if record is not None and not (record.phase == "starting" and record.model == canary.model):
         canary_state.refuse_while_running(work.deployment)
     verb: Verb = "start"
-    allowed = look(work.cluster, work.name, work.namespace).allowed
+    allowed = work.look().allowed
     if verb not in allowed:
         raise Conflict(
             f"{work.name} has objects of a canary that nobody recorded",

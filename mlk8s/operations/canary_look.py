@@ -7,7 +7,7 @@ from typing import Any
 from mlk8s.assess.canary import CanaryFacts, CanaryStatus, assess_canary
 from mlk8s.clients.cluster import Cluster
 from mlk8s.operations import canary_state
-from mlk8s.operations.bluegreen_state import live_deployment
+from mlk8s.operations.bluegreen_state import live_beside
 from mlk8s.operations.lease import holder
 from mlk8s.render.canary import GatewayRule, IngressRule, TrafficRule, traffic_rule
 from mlk8s.render.common import INSTANCE, MANAGED_BY, MANAGER, NAME, TRACK, Identity
@@ -33,23 +33,28 @@ def selector(service: str) -> str:
     return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
-def look(cluster: Cluster, name: str, namespace: str, *, worked_on: bool = True) -> CanaryStatus:
+def look(
+    cluster: Cluster, name: str, namespace: str, *, worked_on: bool = True, operator: str | None = None
+) -> CanaryStatus:
     """Return the status of a service's canary.
 
     Args:
         worked_on: False where whoever holds the Lease is known to be gone.
+        operator: who holds it, where that is known.
 
     Raises:
         NotFound: no such service.
         Conflict: its record cannot be read.
     """
     deployment = cluster.get("Deployment", name, namespace)
-    spec = stored_spec(live_deployment(cluster, name, namespace))
+    spec = stored_spec(live_beside(cluster, deployment))
     instance = Identity(name, "canary").instance
     rule = traffic_rule(spec) if spec is not None else IngressRule()
     live = cluster.find(rule.kind, rule_name(rule, name), namespace)
     pods = _canary_deployment(cluster, name, namespace)
     weight = rule.weight(live) if live is not None else None
+    if worked_on and operator is None:
+        operator = holder(cluster, lease_name(name), namespace)
     leftovers = [f"Deployment {instance}"] if pods is not None else []
     if weight is not None:
         leftovers.append(f"{rule.kind} {rule_name(rule, name)}")
@@ -62,7 +67,7 @@ def look(cluster: Cluster, name: str, namespace: str, *, worked_on: bool = True)
             ready=None if pods is None else int((pods.get("status") or {}).get("readyReplicas") or 0),
             weight=weight,
             leftovers=leftovers,
-            operator=holder(cluster, lease_name(name), namespace) if worked_on else None,
+            operator=operator,
         )
     )
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from mlk8s.assess.canary import CanaryRecord, Phase, Verb
+from mlk8s.assess.canary import CanaryRecord, CanaryStatus, Phase, Verb
 from mlk8s.assess.split import Split
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
-from mlk8s.clients.traffic import way_in
+from mlk8s.clients.traffic import WayIn, way_in
 from mlk8s.errors import Conflict, Rejected, UsageError
 from mlk8s.operations import canary_state
 from mlk8s.operations.apply import apply_all
@@ -85,7 +85,7 @@ class CanaryWork:
                 where=f"namespace {self.namespace}",
                 next_step=f"`mlk8s canary start {self.name} --model s3://... --weight 10`",
             )
-        allowed = look(self.cluster, self.name, self.namespace).allowed
+        allowed = self.look().allowed
         if verb not in allowed:
             raise UsageError(
                 f"{verb} is not possible: the canary of {self.name} is {self.record.phase.replace('-', ' ')}",
@@ -94,11 +94,19 @@ class CanaryWork:
             )
         return self.record
 
+    def look(self) -> CanaryStatus:
+        """Return what the cluster holds of the canary now."""
+        return look(self.cluster, self.name, self.namespace, operator=self.lease.identity)
+
+    @cached_property
+    def way_in(self) -> WayIn | None:
+        """How the service is reached from outside; None where it has no way in."""
+        return way_in(self.cluster, self.name, self.namespace)
+
     @property
     def ingress_class(self) -> str | None:
         """Class of the service's live Ingress; None where it has none."""
-        found = way_in(self.cluster, self.name, self.namespace)
-        return found.ingress_class if found is not None else None
+        return self.way_in.ingress_class if self.way_in is not None else None
 
     def require_honoured(self) -> None:
         """See that the header leads to the canary, while its weight is still 0.
@@ -139,7 +147,7 @@ class CanaryWork:
     @cached_property
     def observer(self) -> Observer:
         """What looks through the Ingress."""
-        found = way_in(self.cluster, self.name, self.namespace)
+        found = self.way_in
         url = found.address(self.platform) if found is not None else None
         host = asked_host(found.host) if found is not None else None
         header = self.record.header if self.record is not None else None

@@ -11,11 +11,12 @@ import gzip
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlk8s.clients.cluster import Cluster
-from mlk8s.errors import Conflict, Forbidden, UsageError
+from mlk8s.errors import Conflict, Forbidden, NotFound, UsageError
 from mlk8s.operations.canary_look import lease_name
 from mlk8s.operations.record import now
 from mlk8s.render.common import COMPONENT, MANAGED_BY, MANAGER, NAME
@@ -157,8 +158,8 @@ def read_all(cluster: Cluster, service: str, namespace: str) -> tuple[Rollout, P
 
 def begin(cluster: Cluster, service: str, namespace: str, rollout: Rollout) -> None:
     """Write a new rollout down in the last one's place; what was asked of that is forgotten before."""
-    if cluster.find("ConfigMap", config_map(service), namespace) is not None:
-        body = {"metadata": {"annotations": {REQUEST: None}}}
+    body = {"metadata": {"annotations": {REQUEST: None}}}
+    with suppress(NotFound):
         cluster.patch("ConfigMap", config_map(service), body, namespace, manager=_ASKER)
     write(cluster, service, namespace, rollout, Packed())
 

@@ -14,6 +14,7 @@ from mlk8s.assess.rollout import RolloutFacts, RolloutVerdict, assess_rollout
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.cluster import Manifest as Object
 from mlk8s.errors import ClusterError, Forbidden, RolloutFailed, WaitTimeout
+from mlk8s.operations.followed import Followed, Reads
 
 Say = Callable[[str], None]
 _POLL = 0.2  # seconds between two looks
@@ -44,32 +45,33 @@ def wait_rollout(
         WaitTimeout: time was up and nothing is known.
         NotFound: the Deployment is gone.
     """
-    watcher = RolloutWatcher(cluster, name, namespace)
     end = time.monotonic() + timeout
     told = ""
     try:
-        while True:
-            if check is not None:
-                check()
-            verdict = watcher.look()
-            if verdict.summary != told:
-                told = verdict.summary
-                say(f"{name}: {told}")
-            if verdict.state == "ready":
-                return verdict
-            late = time.monotonic() >= end
-            if verdict.cause is not None and (verdict.state == "failed" or late):
-                raise _rollout_failed(
-                    cluster, name, namespace, verdict, verdict.cause, timeout if late else None, undo
-                )
-            if late:
-                raise WaitTimeout(
-                    f"{name}: not ready after {timeout:g} s: {verdict.summary}",
-                    where=f"Deployment {namespace}/{name}",
-                    next_step=f"the rollout goes on; `kubectl rollout status deployment/{name} "
-                    f"-n {namespace}` waits for it",
-                )
-            time.sleep(_POLL)
+        with Followed(cluster) as followed:
+            watcher = RolloutWatcher(cluster, name, namespace, followed)
+            while True:
+                if check is not None:
+                    check()
+                verdict = watcher.look()
+                if verdict.summary != told:
+                    told = verdict.summary
+                    say(f"{name}: {told}")
+                if verdict.state == "ready":
+                    return verdict
+                late = time.monotonic() >= end
+                if verdict.cause is not None and (verdict.state == "failed" or late):
+                    raise _rollout_failed(
+                        cluster, name, namespace, verdict, verdict.cause, timeout if late else None, undo
+                    )
+                if late:
+                    raise WaitTimeout(
+                        f"{name}: not ready after {timeout:g} s: {verdict.summary}",
+                        where=f"Deployment {namespace}/{name}",
+                        next_step=f"the rollout goes on; `kubectl rollout status deployment/{name} "
+                        f"-n {namespace}` waits for it",
+                    )
+                time.sleep(_POLL)
     except KeyboardInterrupt:
         say(
             f"{name}: stopped waiting ({told or 'applied'}); the rollout goes on in the cluster: "
@@ -80,20 +82,26 @@ def wait_rollout(
 
 
 class RolloutWatcher:
-    """Looks at one Deployment; reads events only while something is not ready."""
+    """Looks at one Deployment; reads events only while something is not ready.
 
-    def __init__(self, cluster: Cluster, name: str, namespace: str) -> None:
+    Args:
+        followed: what keeps, for as long as it is waited, what is looked at.
+    """
+
+    def __init__(self, cluster: Cluster, name: str, namespace: str, followed: Followed | None = None) -> None:
         self._cluster, self._name, self._namespace = cluster, name, namespace
-        self._events = Events(cluster, namespace)
+        self._followed = followed
+        self._events = Events(followed or cluster, namespace)
         self._clock = ServerClock(cluster, namespace)
 
-    def facts(self) -> RolloutFacts:
+    def facts(self, reads: Reads | None = None) -> RolloutFacts:
         """Return what is to be seen now."""
-        deployment = self._cluster.get("Deployment", self._name, self._namespace)
+        reads = reads or self._cluster
+        deployment = reads.get("Deployment", self._name, self._namespace)
         selector = deployment["spec"]["selector"]["matchLabels"]
         labels = ",".join(f"{key}={value}" for key, value in selector.items())
-        pods = self._cluster.list("Pod", self._namespace, labels=labels)
-        replica_sets = self._cluster.list("ReplicaSet", self._namespace, labels=labels)
+        pods = reads.list("Pod", self._namespace, labels=labels)
+        replica_sets = reads.list("ReplicaSet", self._namespace, labels=labels)
         quiet = all(is_true(pod, "Ready") for pod in pods)
         return RolloutFacts(
             deployment=deployment,
@@ -104,8 +112,12 @@ class RolloutWatcher:
         )
 
     def look(self) -> RolloutVerdict:
-        """Return the verdict on what is to be seen now."""
-        return assess_rollout(self.facts())
+        """Return the verdict on what is to be seen now; an end is told of what was read for it."""
+        if self._followed is None:
+            return assess_rollout(self.facts())
+        return self._followed.look(
+            lambda reads: assess_rollout(self.facts(reads)), lambda verdict: verdict.state != "progressing"
+        )
 
 
 def wait_job(cluster: Cluster, name: str, namespace: str, *, timeout: float, say: Say) -> JobVerdict:
@@ -116,27 +128,32 @@ def wait_job(cluster: Cluster, name: str, namespace: str, *, timeout: float, say
         WaitTimeout: it still runs after `timeout` seconds.
         NotFound: the Job is gone.
     """
-    events, clock = Events(cluster, namespace), ServerClock(cluster, namespace)
+    clock = ServerClock(cluster, namespace)
     end = time.monotonic() + timeout
     told = ""
     try:
-        while True:
-            verdict = look_at_job(cluster, name, namespace, events, clock)
-            if verdict.summary != told:
-                told = verdict.summary
-                say(f"{name}: {told}")
-            if verdict.state == "succeeded":
-                return verdict
-            late = time.monotonic() >= end
-            if verdict.cause is not None and (verdict.state == "failed" or late):
-                raise _failed(cluster, namespace, f"{name}: {verdict.cause.message}", verdict.cause)
-            if late:
-                raise WaitTimeout(
-                    f"{name}: not finished after {timeout:g} s: {verdict.summary}",
-                    where=f"Job {namespace}/{name}",
-                    next_step="it goes on; running the command again waits for it",
+        with Followed(cluster) as followed:
+            events = Events(followed, namespace)
+            while True:
+                verdict = followed.look(
+                    lambda reads: _look_at_job(reads, name, namespace, events, clock),
+                    lambda seen: seen.state != "running",
                 )
-            time.sleep(_POLL)
+                if verdict.summary != told:
+                    told = verdict.summary
+                    say(f"{name}: {told}")
+                if verdict.state == "succeeded":
+                    return verdict
+                late = time.monotonic() >= end
+                if verdict.cause is not None and (verdict.state == "failed" or late):
+                    raise _failed(cluster, namespace, f"{name}: {verdict.cause.message}", verdict.cause)
+                if late:
+                    raise WaitTimeout(
+                        f"{name}: not finished after {timeout:g} s: {verdict.summary}",
+                        where=f"Job {namespace}/{name}",
+                        next_step="it goes on; running the command again waits for it",
+                    )
+                time.sleep(_POLL)
     except KeyboardInterrupt:
         say(
             f"{name}: stopped waiting ({told or 'created'}); the Job goes on in the cluster: "
@@ -153,12 +170,16 @@ def look_at_job(
     clock: ServerClock | None = None,
 ) -> JobVerdict:
     """Return the verdict on a Job as it is now."""
-    job: Object = cluster.get("Job", name, namespace)
-    pods = cluster.list("Pod", namespace, labels=f"batch.kubernetes.io/job-name={name}")
-    read = (events or Events(cluster, namespace)).read()
-    return assess_job(
-        JobFacts(job=job, pods=pods, events=read, now=(clock or ServerClock(cluster, namespace)).now())
-    )
+    return _look_at_job(
+        cluster, name, namespace, events or Events(cluster, namespace),
+        clock or ServerClock(cluster, namespace),
+    )  # fmt: skip
+
+
+def _look_at_job(reads: Reads, name: str, namespace: str, events: Events, clock: ServerClock) -> JobVerdict:
+    job: Object = reads.get("Job", name, namespace)
+    pods = reads.list("Pod", namespace, labels=f"batch.kubernetes.io/job-name={name}")
+    return assess_job(JobFacts(job=job, pods=pods, events=events.read(), now=clock.now()))
 
 
 class ServerClock:
@@ -191,15 +212,15 @@ class ServerClock:
 class Events:
     """A namespace's events, read at most once a second; none where we may not read them."""
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self._cluster, self._namespace = cluster, namespace
+    def __init__(self, reads: Reads, namespace: str) -> None:
+        self._reads, self._namespace = reads, namespace
         self._read = 0.0
         self._events: list[Object] = []
 
     def read(self) -> list[Object]:
         if time.monotonic() - self._read >= _EVENTS:
             try:
-                self._events = self._cluster.events(self._namespace)
+                self._events = self._reads.events(self._namespace)
             except Forbidden:
                 self._events = []
             self._read = time.monotonic()
