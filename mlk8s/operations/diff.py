@@ -19,6 +19,8 @@ from mlk8s.spec.base import Spec
 from mlk8s.spec.service import ModelService
 
 Say = Callable[[str], None]
+_LOOKS = 5
+"""Tries to see an object and its dry run without a controller's write in between, which would be shown."""
 
 
 def diff_manifests(cluster: Cluster, wanted: Sequence[Manifest]) -> list[Difference]:
@@ -35,11 +37,21 @@ def diff_manifests(cluster: Cluster, wanted: Sequence[Manifest]) -> list[Differe
         item = wanted[place]
         metadata = item["metadata"]
         kind = f"{item['apiVersion']}/{item['kind']}"
-        live = cluster.find(kind, metadata["name"], metadata.get("namespace"))
-        return difference(live, cluster.apply(as_handed_over(live, item), dry_run=True, force=True))
+        for _ in range(_LOOKS):
+            live = cluster.find(kind, metadata["name"], metadata.get("namespace"))
+            would = cluster.apply(as_handed_over(live, item), dry_run=True, force=True)
+            found = difference(live, would)
+            if found is None or live is None or _version(live) == _version(would):
+                break
+        return found
 
     found = dict(in_parallel(look, range(len(wanted))))
     return [item for place in sorted(found) if (item := found[place]) is not None]
+
+
+def _version(item: Manifest) -> str:
+    """Return the resourceVersion, which a dry run leaves as it is."""
+    return str(item["metadata"].get("resourceVersion"))
 
 
 def diff_specs(

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+from e2e_tools import wait_for
 from pods import python_image
 
 from mlk8s.local import native
@@ -50,12 +51,14 @@ def namespace(local_cluster: Local, request: pytest.FixtureRequest) -> Iterator[
 
 
 def fresh_namespace(local: Local, title: str) -> Iterator[str]:
-    """Make a namespace, yield its name, delete it without waiting."""
+    """Make a namespace, yield its name when controllers have put in it what each has; delete it unwaited."""
     word = re.sub(r"[^a-z0-9]+", "-", title.lower().removeprefix("test_")).strip("-")[:30]
     name = f"{word}-{uuid.uuid4().hex[:5]}"
     api = local.api()
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"test": "e2e"}}}
     api.request("POST", "/api/v1/namespaces", body)
+    for kind in ("serviceaccounts", "configmaps"):  # `default`, and kube-root-ca.crt
+        wait_for(lambda kind=kind: api.get(f"/api/v1/namespaces/{name}/{kind}")["items"])  # type: ignore[misc]
     yield name
     api.delete(f"/api/v1/namespaces/{name}")
 

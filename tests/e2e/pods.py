@@ -111,14 +111,14 @@ def pod(
     }
 
 
-def create_pod(local: Local, namespace: str, manifest: dict[str, Any], timeout: float = 60) -> str:
+def create_pod(local: Local, namespace: str, manifest: dict[str, Any], timeout: float = 90) -> str:
     """Create a pod, wait until it runs, and return its address."""
     api = local.api()
     api.request("POST", f"/api/v1/namespaces/{namespace}/pods", manifest)
     return wait_for_pod(local, namespace, manifest["metadata"]["name"], timeout)
 
 
-def wait_for_pod(local: Local, namespace: str, name: str, timeout: float = 60) -> str:
+def wait_for_pod(local: Local, namespace: str, name: str, timeout: float = 90) -> str:
     """Wait until a pod's container runs (or has ended well), and return its address."""
     api, deadline = local.api(), time.monotonic() + timeout
     while True:
@@ -130,7 +130,7 @@ def wait_for_pod(local: Local, namespace: str, name: str, timeout: float = 60) -
         time.sleep(0.1)
 
 
-def ask(address: str, path: str, timeout: float = 5) -> str:
+def ask(address: str, path: str, timeout: float = 30) -> str:
     """What a pod of `SCRIPT` answers on its port 8000, asked from the machine."""
     deadline = time.monotonic() + timeout
     while True:

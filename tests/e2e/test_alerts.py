@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from e2e_tools import wait_for
 from onnx_models import ROW, scaling
 
 import mlk8s
@@ -167,13 +167,16 @@ def test_the_clusters_prometheus_computes_the_rules(k8s: Kubernetes, watched: st
     assert k8s.platform.prometheus is not None
     prometheus = Prometheus(k8s.cluster, k8s.platform.prometheus)
     where = f'{{namespace="{k8s.namespace}",service="{watched}"}}'
-    deadline = time.monotonic() + 45  # two evaluations of 15 s
-    while not (found := prometheus.query(f"{error_ratio('5m')}{where}")):
-        assert time.monotonic() < deadline, prometheus.rules()
+
+    def values(series: str) -> list[float]:
+        return [sample.value for sample in prometheus.query(f"{series}{where}")]
+
+    def no_errors() -> bool:
         k8s.service(watched).predict([ROW])  # a rate needs a counter that rises between scrapes
-        time.sleep(0.2)
-    assert [sample.value for sample in found] == [0.0]
-    assert [sample.value for sample in prometheus.query(f"service:pods:up{where}")] == [1.0]
+        return values(error_ratio("5m")) == [0.0]
+
+    wait_for(no_errors)  # some evaluations of 15 s
+    wait_for(lambda: values("service:pods:up") == [1.0])
     groups = prometheus.rules()
     alerts = {rule["name"]: rule["health"] for rule in groups[f"{k8s.namespace}/{watched}:alerts"]}
     assert set(alerts) == {"ModelErrorBudgetBurn", "ModelLatencyBudgetBurn", "ModelSaturated", "ModelDown"}
@@ -193,11 +196,8 @@ def test_the_rules_go_with_the_service_and_those_of_others_stay(k8s: Kubernetes,
         ours = {key for key in keys if key.startswith(f"{k8s.namespace}.")}
         assert ours == {f"{k8s.namespace}.other.yml"}
         prometheus = Prometheus(k8s.cluster, k8s.platform.prometheus)
-        deadline = time.monotonic() + 60
-        while f"{k8s.namespace}/{watched}:alerts" in (groups := prometheus.rules()):
-            assert time.monotonic() < deadline, sorted(groups)
-            time.sleep(0.5)
-        assert f"{k8s.namespace}/other:alerts" in groups
+        wait_for(lambda: f"{k8s.namespace}/{watched}:alerts" not in prometheus.rules())
+        assert f"{k8s.namespace}/other:alerts" in prometheus.rules()
     finally:
         assert operation.remove(k8s.cluster, k8s.platform, "other", k8s.namespace)
     assert not operation.remove(k8s.cluster, k8s.platform, "other", k8s.namespace)

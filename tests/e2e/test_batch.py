@@ -6,12 +6,12 @@ suspended Job go, is played by hand: no controller of either runs.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
+from e2e_tools import wait_for
 
 import mlk8s
 from mlk8s.errors import NotFound, Rejected
@@ -70,17 +70,10 @@ def kinds(k8s: Kubernetes) -> Iterator[None]:
     for item in installed:
         names = item["spec"]["names"]
         kind = f"{item['spec']['group']}/{item['spec']['versions'][0]['name']}/{names['kind']}"
-        wait_for(k8s, kind)
+        wait_for(lambda kind=kind: k8s.cluster.serves(kind))  # type: ignore[misc]
     yield
     for item in installed:
         k8s.cluster.delete("CustomResourceDefinition", item["metadata"]["name"])
-
-
-def wait_for(k8s: Kubernetes, kind: str) -> None:
-    end = time.monotonic() + 30
-    while not k8s.cluster.serves(kind):
-        assert time.monotonic() < end, kind
-        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -55,7 +54,7 @@ def models(k8s: Kubernetes) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def spec(models: dict[str, str]) -> mlk8s.ModelService:
     return mlk8s.ModelService(
-        name=NAME, model=models["1"], strategy="BlueGreen", retain=3, startup_timeout=20, request_timeout=1,
+        name=NAME, model=models["1"], strategy="BlueGreen", retain=10, startup_timeout=60, request_timeout=1,
         resources=Resources(cpu="50m", cpu_limit=None, memory="128Mi"),
         autoscale=mlk8s.Autoscale(min=2, max=3, metric="memory", target=100),
     )  # fmt: skip
@@ -82,19 +81,19 @@ def scaled(k8s: Kubernetes) -> list[str]:
 
 
 def in_another_process(local: Any, k8s: Kubernetes, verb: str, *, killed_at: str | None = None) -> None:
-    """Run a verb of the colours in a process of its own; kill it when it says `killed_at`."""
-    code = (
-        "import mlk8s, sys; k8s = mlk8s.connect(kubeconfig=sys.argv[1], namespace=sys.argv[2]); "
-        f"k8s.service({NAME!r}).colours().{verb}(say=lambda line: print(line, flush=True))"
-    )
+    """Run a verb of the colours in a process of its own; it kills itself where it says `killed_at`."""
+    code = f"""
+import mlk8s, os, signal, sys
+def say(line):
+    print(line, flush=True)
+    if {killed_at!r} is not None and {killed_at!r} in line:
+        os.kill(os.getpid(), signal.SIGKILL)
+k8s = mlk8s.connect(kubeconfig=sys.argv[1], namespace=sys.argv[2])
+k8s.service({NAME!r}).colours().{verb}(say=say)
+"""
     command = [sys.executable, "-c", code, str(local.kubeconfig), k8s.namespace]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if killed_at is not None and killed_at in line:
-                os.kill(process.pid, signal.SIGKILL)
-                break
-    assert process.returncode == (0 if killed_at is None else -signal.SIGKILL)
+    done = subprocess.run(command, check=False)
+    assert done.returncode == (0 if killed_at is None else -signal.SIGKILL)
 
 
 def test_switch_back_and_forth_and_finish_lose_no_request(

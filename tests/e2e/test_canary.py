@@ -87,7 +87,7 @@ def test_promote_then_roll_a_broken_version_back_and_lose_nothing(
         assert assess_split(200, versions(service, 200)["2"], 50).fits
 
         canary.promote()
-        assert versions(service, 50) == {"2": 50}
+        wait_for(lambda: versions(service, 50) == {"2": 50})  # pods that end answer for a moment longer
         assert service.status().ready == 1
         assert canary.status().phase == "none"
         assert leftovers(k8s) == []
@@ -117,7 +117,7 @@ def test_canary_that_never_gets_ready_is_removed_with_the_cause(
         watched_weights(k8s, weights),
         pytest.raises(RolledBack) as told,
     ):
-        service.canary(models["4"], weight=50, timeout=60)
+        service.canary(models["4"], weight=50)
     assert "digest" in str(told.value).lower() or "sha256" in str(told.value).lower(), told.value
     assert set(weights) == {"0"}, "the weight was set before the pods were ready"
     assert background.failures() == ()
@@ -190,7 +190,7 @@ def test_killed_promotion_is_finished_by_another_process(
         assert status.allowed == ("promote", "rollback")
         canary.promote()
     assert background.failures() == (), background.summary()
-    assert versions(service, 30) == {after: 30} != {before: 30}
+    wait_for(lambda: versions(service, 30) == {after: 30} != {before: 30})
     assert leftovers(k8s) == []
 
 
@@ -208,7 +208,7 @@ def test_killed_rollback_of_a_promotion_is_finished_by_another_process(
         assert (status.phase, status.weight, status.allowed) == ("rolling-back", 0, ("rollback",))
         canary.rollback()
     assert background.failures() == (), background.summary()
-    assert versions(service, 30) == {before: 30}, "the promotion that had begun is undone"
+    wait_for(lambda: versions(service, 30) == {before: 30})  # the promotion that had begun is undone
     assert service.status().ready == 1
     assert leftovers(k8s) == []
     assert k8s.cluster.find("Lease", f"mlk8s-canary-{NAME}") is None
@@ -217,9 +217,11 @@ def test_killed_rollback_of_a_promotion_is_finished_by_another_process(
 def test_http_route_shares_promotes_and_loses_nothing(k8s: Kubernetes, models: dict[str, str]) -> None:
     gateway = k8s.platform.gateway
     assert gateway is not None
-    route = mlk8s.Route(gateway=gateway)
-    service = k8s.deploy(mlk8s.ModelService(name=NAME, model=models["1"], replicas=1, route=route))
+    spec = mlk8s.ModelService(name=NAME, model=models["1"], replicas=1, route=mlk8s.Route(gateway=gateway))
+    k8s.deploy(spec)
     assert k8s.cluster.find("Ingress", NAME) is None
+    # A service of its own: where there was an Ingress, a controller may leave both out for a moment.
+    service = k8s.deploy(spec.replace(name="routed"))
     with service.background([ROW], rps=25) as background:
         canary = service.canary(models["2"], weight=40, header=HEADER)
         assert canary.status().weight == 40
@@ -228,17 +230,18 @@ def test_http_route_shares_promotes_and_loses_nothing(k8s: Kubernetes, models: d
         assert versions(service, 20, NEVER) == {"1": 20}
         canary.promote()
     assert background.failures() == (), background.summary()
-    assert versions(service, 30) == {"2": 30}
+    wait_for(lambda: versions(service, 30) == {"2": 30})
     assert leftovers(k8s) == []
-    (rule,) = k8s.cluster.get("HTTPRoute", NAME)["spec"]["rules"]
-    assert [item["name"] for item in rule["backendRefs"]] == [NAME]
+    (rule,) = k8s.cluster.get("HTTPRoute", "routed")["spec"]["rules"]
+    assert [item["name"] for item in rule["backendRefs"]] == ["routed"]
+    service.delete()
 
 
 def versions(service: Service, requests: int, headers: dict[str, str] | None = None) -> Counter[str]:
     """Count which version answers, through the Ingress; a version that fails counts too."""
     found: Counter[str] = Counter()
     for _ in range(requests):
-        answer = service.inference.request("GET", f"/v2/models/{NAME}", headers=headers)
+        answer = service.inference.request("GET", f"/v2/models/{service.name}", headers=headers)
         found[str(answer.model_version)] += 1
     return found
 
@@ -261,14 +264,20 @@ def leftovers(k8s: Kubernetes) -> list[str]:
 
 
 class operator:
-    """Another process that works on the canary until it prints a line; then it is killed with SIGKILL."""
+    """Another process that works on the canary until it says something; then it stays there, its Lease
+    renewed, and is killed with SIGKILL at the end of the block.
+    """
 
     def __init__(self, local: Any, k8s: Kubernetes, verb: str, *, until: str) -> None:
-        code = (
-            "import mlk8s, sys; "
-            "k8s = mlk8s.connect(kubeconfig=sys.argv[1], namespace=sys.argv[2]); "
-            f"k8s.service({NAME!r}).running_canary().{verb}(say=lambda line: print(line, flush=True))"
-        )
+        code = f"""
+import mlk8s, signal, sys
+def say(line):
+    print(line, flush=True)
+    if {until!r} in line:
+        signal.pause()
+k8s = mlk8s.connect(kubeconfig=sys.argv[1], namespace=sys.argv[2])
+k8s.service({NAME!r}).running_canary().{verb}(say=say)
+"""
         self._process = subprocess.Popen(
             [sys.executable, "-c", code, str(local.kubeconfig), k8s.namespace],
             stdout=subprocess.PIPE,

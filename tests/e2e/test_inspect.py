@@ -38,7 +38,7 @@ def service(k8s: Kubernetes) -> Iterator[Service]:
             name=NAME,
             model=model,
             replicas=2,
-            startup_timeout=20,
+            startup_timeout=60,
             request_timeout=1,
             resources=Resources(cpu="50m", cpu_limit=None, memory="128Mi"),
         )
@@ -96,8 +96,11 @@ def test_what_is_mixed_up_is_told_with_the_next_step(k8s: Kubernetes, service: S
 
 
 def test_events_and_logs_of_all_pods_are_in_order(k8s: Kubernetes, service: Service) -> None:
+    def kinds() -> set[str]:
+        return {event.object.partition("/")[0] for event in service.events()}
+
+    wait_for(lambda: kinds() >= {"Deployment", "ReplicaSet", "Pod"})  # events come after what they tell of
     events = service.events()
-    assert {"Deployment", "ReplicaSet", "Pod"} <= {event.object.partition("/")[0] for event in events}
     assert [event.time for event in events] == sorted(event.time for event in events)
     assert all(re.fullmatch(r"[\d-]+T[\d:]{8}Z", event.time) for event in events), events
     lines = list(service.logs())
@@ -122,15 +125,25 @@ def test_a_followed_log_and_a_forwarded_port_outlive_restarts_and_pods(
     def told(pod: str) -> list[str]:
         return [line.text for line in seen if line.pod == pod and '"event":"ready"' in line.text]
 
+    def is_back(pod: str) -> bool:
+        (server,) = k8s.cluster.get("Pod", pod)["status"]["containerStatuses"]
+        return bool(server["restartCount"] == 1 and server["ready"])
+
+    def heard(pod: str) -> bool:
+        service.exec(python("open('/proc/1/fd/1', 'w').write('anybody there?\\n')"), pod=pod)
+        return any(line.pod == pod and "anybody there?" in line.text for line in seen)
+
     first, second = ready_pods(k8s.cluster, NAME, k8s.namespace)
+    wait_for(lambda: heard(first) and heard(second))  # from now on no line is missed
     with service.port_forward() as forward:
         path = f"{forward.url}/{k8s.namespace}/{NAME}/v2/health/ready"
-        assert urllib.request.urlopen(path, timeout=5).status == 200
+        assert urllib.request.urlopen(path, timeout=30).status == 200
         service.exec(python("import os; os.kill(1, 15)"), pod=second)
         wait_for(lambda: told(second))  # its container has started again
+        wait_for(lambda: is_back(second))  # the kubelet sees it at its next probe
 
         k8s.cluster.delete("Pod", first, grace_seconds=1)
         wait_for(lambda: any(line.pod not in (first, second) for line in seen))  # a pod that came later
-        assert urllib.request.urlopen(path, timeout=5).status == 200
+        assert urllib.request.urlopen(path, timeout=30).status == 200
     with pytest.raises(OSError):
         urllib.request.urlopen(path, timeout=2)
