@@ -185,12 +185,12 @@ class _Watching:
         if working(self._cluster, lease_name(self._name), self._namespace) is not None:
             rollout_state.ask(self._cluster, self._name, self._namespace, wish, operator_name())
             self._say(f"{self._name}: asked: {wish}; it is seen with the next block")
+        elif self._last is None or self._last.kind != "canary" or wish in ("hold", "resume"):
+            self._say(left(self._cluster, self._name, self._namespace))
         elif wish == "promote":
             canary.promote(*place, say=self._say)
-        elif wish == "rollback":
-            canary.rollback(*place, say=self._say)
         else:
-            self._say(left(self._cluster, self._name, self._namespace))
+            canary.rollback(*place, say=self._say)
 
 
 def changes(last: Rollout | None, now: Rollout) -> list[str]:
