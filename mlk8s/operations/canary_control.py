@@ -25,8 +25,6 @@ class Controller(Running):
     ) -> None:
         super().__init__(work, settings, rollout)
         self._packed = packed or Packed()
-        self.rate: float | None = None
-        """Requests to the API server a second from block to block."""
 
     def go(self) -> tuple[Rollout, Decision | None, float | None]:
         """Do what is left, to the end.
@@ -116,12 +114,7 @@ class Controller(Running):
         if self._packed.state is not None and not self.state.blocks:
             self.restore(self._packed)
             self.settle()
-        transport = self.work.cluster.transport
-        sent, since = transport.sent, self.clock.now()
-        while not self.rollout.ended:
-            self.block()
-            if self.rollout.stage == "analysing":
-                self.rate = (transport.sent - sent) / (self.clock.now() - since)
+        self.follow()
 
     # --- a block -------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class ColoursControl(ControlledRollout):
             abort=f"`mlk8s bluegreen abort {work.name}`",
         )
 
-    def go(self) -> tuple[Rollout, Decision | None]:
+    def go(self) -> tuple[Rollout, Decision | None, float | None]:
         """Do what is left, to the end.
 
         Raises:
@@ -59,14 +59,14 @@ class ColoursControl(ControlledRollout):
         if self.rollout.stage == "starting":
             self._start()
         if self.rollout.stage == "before-switch":
-            self._follow(BEFORE)
+            self._judge_at(BEFORE)
         if self.rollout.stage == "switching":
             self._switch(self.rollout.why)
         if self.rollout.stage == "after-switch":
-            self._follow(AFTER)
+            self._judge_at(AFTER)
         if self.rollout.stage == "rolling-back":
             self.roll_back(self.rollout.why, str(self.rollout.outcome or "rolled back"))
-        return self.rollout, self.decision
+        return self.rollout, self.decision, self.rate
 
     # --- stages --------------------------------------------------------------------------------------
 
@@ -93,15 +93,13 @@ class ColoursControl(ControlledRollout):
         self.tell.begin(self.analysis, self.state, self.edges, [])
         self.write(packed=True)
 
-    def _follow(self, weight: int) -> None:
+    def _judge_at(self, weight: int) -> None:
         """Judge block after block until the stage is over."""
         self._begun(weight)
         self.counts.switched = weight == AFTER
         if self._packed.state is not None and not self.state.blocks:
             self.restore(self._packed)
-        stage = self.rollout.stage
-        while self.rollout.stage == stage:
-            self.block()
+        self.follow()
 
     def _switch(self, why: tuple[str, ...]) -> None:
         work = self.work

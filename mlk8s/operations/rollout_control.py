@@ -31,7 +31,13 @@ class Seen:
 
 
 class ControlledRollout(EndingRollout):
-    """A rollout that is brought to its end."""
+    """A rollout that is brought to its end.
+
+    Attributes:
+        rate: requests to the API server a second from block to block; None before the second block.
+    """
+
+    rate: float | None = None
 
     # --- what differs by kind ------------------------------------------------------------------------
 
@@ -70,7 +76,16 @@ class ControlledRollout(EndingRollout):
                 return True
         return False
 
-    def block(self) -> None:
+    def follow(self) -> None:
+        """Judge block after block until the stage is over."""
+        transport, stage = self.cluster.transport, self.rollout.stage
+        sent, since = transport.sent, self.clock.now()
+        while self.rollout.stage == stage:
+            self._block()
+            if self.rollout.stage == stage:
+                self.rate = (transport.sent - sent) / (self.clock.now() - since)
+
+    def _block(self) -> None:
         """Wait for the next block, and do what follows from it."""
         self.wait(self.end_of_block + self.analysis.block)
         if self.wish is not None:

@@ -25,7 +25,7 @@ from mlk8s.spec.analysis import Analysis
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlk8s.operations.canary_run import View
+    from mlk8s.operations.rollout_view import View
 
 _TICK = 0.2
 
