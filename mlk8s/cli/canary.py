@@ -51,10 +51,7 @@ def start(
     with leaves(
         f"the canary of {name} is half started; run the same command again, or mlk8s canary rollback {name}"
     ):
-        _show(
-            canary.start(k8s.cluster, k8s.platform, name, service.namespace, spec, timeout=wait, say=say),
-            output,
-        )
+        _show(canary.start(service, spec, timeout=wait, say=say), output)
 
 
 def status(

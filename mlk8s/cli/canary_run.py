@@ -36,8 +36,8 @@ from mlk8s.errors import Mlk8sError, RolledBack, UsageError
 
 if TYPE_CHECKING:
     from mlk8s.operations.canary_handle import CanaryHandle
-    from mlk8s.operations.canary_run import CanaryResult
     from mlk8s.operations.connection import Kubernetes
+    from mlk8s.operations.rollout_view import CanaryResult
     from mlk8s.spec.analysis import Analysis
 
 _TOLD = "Who is told"
@@ -256,7 +256,8 @@ def rollout_options(
     blind: str | None,
     timeout: str | None,
 ) -> dict[str, Any]:
-    from mlk8s.operations.canary_run import BLIND, Told
+    from mlk8s.operations.rollout_drive import BLIND
+    from mlk8s.operations.rollout_tell import Told
 
     told = Told(directory=directory, webhook=webhook, metrics_port=metrics_port)
     return {"told": told, "blind": seconds(blind, BLIND), "timeout": seconds(timeout, 180.0), "say": say}

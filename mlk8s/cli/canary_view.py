@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from mlk8s.assess.evidence import Block
     from mlk8s.assess.rollout_words import Progress
-    from mlk8s.operations.canary_run import CanaryResult, View
     from mlk8s.operations.canary_watch import Watched
     from mlk8s.operations.rollout_state import Wish
+    from mlk8s.operations.rollout_view import CanaryResult, View
 
 Say = Callable[[str], None]
 _WIDE = 50
@@ -28,7 +28,7 @@ def open_view(say: Say) -> View:
     """Return the view that fits stderr: a live table on a terminal, else one line a block."""
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         return TerminalView()
-    from mlk8s.operations.canary_run import Lines
+    from mlk8s.operations.rollout_view import Lines
 
     return Lines(say)
 

@@ -50,6 +50,7 @@ class BlueGreenWork:
         live: the colour that has the requests.
         spec: what the live colour was deployed from.
         record: the phase as written down; None where only blue was ever live.
+        heed: called while a colour's pods are waited for; whatever it raises ends the wait.
 
     Raises:
         NotFound: no such service.
@@ -68,6 +69,7 @@ class BlueGreenWork:
         self.cluster, self.platform = cluster, platform
         self.name, self.namespace = name, namespace
         self.lease, self.say = lease, say
+        self.heed: Callable[[], None] = lease.check
         self.facts = render_facts(platform, namespace)
         blue = cluster.get("Deployment", name, namespace)
         canary_state.refuse_while_running(blue)
@@ -175,7 +177,7 @@ class BlueGreenWork:
         try:
             verdict = wait_rollout(
                 self.cluster, self._instance(colour), self.namespace,
-                timeout=timeout, say=self.say, undo=undo, check=self.lease.check,
+                timeout=timeout, say=self.say, undo=undo, check=self.heed,
             )  # fmt: skip
         except (RolloutFailed, WaitTimeout) as error:
             error.what += f"\n  {self.live}, with {self.spec.model}, has all requests; {undo}"

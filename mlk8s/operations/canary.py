@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 from mlk8s.assess.canary import CanaryRecord, CanaryStatus, Verb
-from mlk8s.clients.cluster import Cluster
-from mlk8s.clients.platform import Platform
 from mlk8s.clients.traffic import find_controller, require_canary
 from mlk8s.errors import Conflict, Mlk8sError, RolledBack, Unreachable, UsageError
 from mlk8s.operations import bluegreen_state, canary_state, rollout_state, shadow_state
@@ -28,6 +26,7 @@ from mlk8s.operations.canary_work import CanaryWork
 from mlk8s.operations.lease import OperatorLease
 from mlk8s.operations.lease import working as holder_alive
 from mlk8s.operations.preflight import require_permissions
+from mlk8s.operations.service import Service
 from mlk8s.spec.canary import Canary
 
 __all__ = ["CanaryStatus", "promote", "rollback", "set_weight", "start", "status"]
@@ -36,10 +35,7 @@ Say = Callable[[str], None]
 
 
 def start(
-    cluster: Cluster,
-    platform: Platform,
-    name: str,
-    namespace: str,
+    service: Service,
     canary: Canary,
     *,
     timeout: float = 120.0,
@@ -63,11 +59,12 @@ def start(
         RolledBack: its pods never became ready, or the controller did not lead to it; it was removed, and its
             weight was 0 all the time.
     """
-    require_permissions(cluster, namespace, ("Lease", "Ingress", *KINDS), ("Pod", "ReplicaSet"))
-    with working(cluster, platform, name, namespace, "canary start", say) as work:
+    kinds = ("Lease", "Ingress", *KINDS)
+    require_permissions(service.cluster, service.namespace, kinds, ("Pod", "ReplicaSet"))
+    with working(service, "canary start", say) as work:
         begin(work, canary, timeout)
         split = work.observe(canary.weight)
-    return replace(look(cluster, name, namespace), split=split)
+    return replace(_look(service), split=split)
 
 
 def begin(work: CanaryWork, canary: Canary, timeout: float) -> CanaryRecord:
@@ -127,34 +124,32 @@ def check(work: CanaryWork, canary: Canary) -> Canary:
     return canary
 
 
-def status(cluster: Cluster, platform: Platform, name: str, namespace: str) -> CanaryStatus:  # noqa: ARG001
+def status(service: Service) -> CanaryStatus:
     """Return what the cluster holds of a service's canary; every difference from its record is in the notes.
 
     Raises:
         NotFound: no such service.
     """
+    cluster, name, namespace = service.cluster, service.name, service.namespace
     found = look(cluster, name, namespace)
     if found.operator is not None and holder_alive(cluster, lease_name(name), namespace) is None:
         found = look(cluster, name, namespace, worked_on=False)  # a Lease outlives a process that was killed
-    found = _with_shadow(cluster, found, namespace)
+    found = _with_shadow(service, found)
     rollout = rollout_state.read(cluster, name, namespace)
     return found if rollout is None else replace(found, rollout=asdict(rollout))
 
 
-def _with_shadow(cluster: Cluster, found: CanaryStatus, namespace: str) -> CanaryStatus:
+def _with_shadow(service: Service, found: CanaryStatus) -> CanaryStatus:
     """Return a status with what is written down of a shadow, and whether anybody works on it."""
-    state = shadow_state.read(cluster.get("Deployment", found.service, namespace))
+    state = shadow_state.read(service.cluster.get("Deployment", service.name, service.namespace))
     if state is None:
         return found
-    stop = f"nobody works on it: `mlk8s canary shadow {found.service} --stop` removes it"
+    stop = f"nobody works on it: `mlk8s canary shadow {service.name} --stop` removes it"
     return replace(found, shadow=f"{state}; {f'{found.operator} works on it' if found.operator else stop}")
 
 
 def set_weight(
-    cluster: Cluster,
-    platform: Platform,
-    name: str,
-    namespace: str,
+    service: Service,
     weight: int,
     *,
     force: bool = False,
@@ -172,20 +167,17 @@ def set_weight(
     """
     if not 0 <= weight <= 100:
         raise UsageError(f"weight {weight}", expected="0 to 100 percent")
-    with working(cluster, platform, name, namespace, "canary weight", say) as work:
+    with working(service, "canary weight", say) as work:
         record = work.require("weight")
         work.observer.learn(check=work.lease.check, timeout=3.0)
         work.set_weight(weight, force=force)
         work.write(record, weight=weight)
         split = work.observe(weight)
-    return replace(look(cluster, name, namespace), split=split)
+    return replace(_look(service), split=split)
 
 
 def promote(
-    cluster: Cluster,
-    platform: Platform,
-    name: str,
-    namespace: str,
+    service: Service,
     *,
     timeout: float = 180.0,
     say: Say = print,
@@ -203,10 +195,10 @@ def promote(
         RolloutFailed, WaitTimeout: the service's new pods do not become ready; its old ones and the canary go
             on serving, and `rollback` undoes the rest.
     """
-    with working(cluster, platform, name, namespace, "canary promote", say) as work:
+    with working(service, "canary promote", say) as work:
         finish(work, timeout)
         rollout_state.close(work, "promoted")
-    return look(cluster, name, namespace)
+    return _look(service)
 
 
 def finish(work: CanaryWork, timeout: float) -> None:
@@ -225,10 +217,7 @@ def finish(work: CanaryWork, timeout: float) -> None:
 
 
 def rollback(
-    cluster: Cluster,
-    platform: Platform,
-    name: str,
-    namespace: str,
+    service: Service,
     *,
     timeout: float = 120.0,
     say: Say = print,
@@ -244,13 +233,13 @@ def rollback(
     Raises:
         Conflict: another process works on it.
     """
-    with working(cluster, platform, name, namespace, "canary rollback", say) as work:
-        if work.record is None and look(cluster, name, namespace).phase == "none":
-            say(f"{name}: there is no canary")
+    with working(service, "canary rollback", say) as work:
+        if work.record is None and _look(service).phase == "none":
+            say(f"{service.name}: there is no canary")
         else:
             undo(work, timeout)
         rollout_state.close(work, "rolled back")
-    return look(cluster, name, namespace)
+    return _look(service)
 
 
 def undo(work: CanaryWork, timeout: float = 120.0) -> None:
@@ -306,13 +295,16 @@ def _refuse_strategy(work: CanaryWork) -> None:
         )
 
 
+def _look(service: Service) -> CanaryStatus:
+    return look(service.cluster, service.name, service.namespace)
+
+
 @contextmanager
-def working(
-    cluster: Cluster, platform: Platform, name: str, namespace: str, purpose: str, say: Say
-) -> Iterator[CanaryWork]:
+def working(service: Service, purpose: str, say: Say) -> Iterator[CanaryWork]:
     """Hold the service's Lease while a block works on its canary."""
-    with OperatorLease(cluster, lease_name(name), namespace, purpose=f"{purpose} {name}", say=say) as lease:
-        work = CanaryWork(cluster, platform, name, namespace, lease, say)
+    name, what = lease_name(service.name), f"{purpose} {service.name}"
+    with OperatorLease(service.cluster, name, service.namespace, purpose=what, say=say) as lease:
+        work = CanaryWork(service, lease, say)
         try:
             yield work
         finally:

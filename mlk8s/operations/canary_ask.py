@@ -5,23 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from mlk8s.clients.cluster import Cluster
-from mlk8s.clients.platform import Platform
 from mlk8s.errors import UsageError, WaitTimeout
 from mlk8s.operations import canary, rollout_state
 from mlk8s.operations.canary_look import lease_name
 from mlk8s.operations.lease import operator_name, working
 from mlk8s.operations.rollout_state import Rollout, Wish
+from mlk8s.operations.service import Service
 
 Say = Callable[[str], None]
 _POLL = 1.0
 
 
 def promote(
-    cluster: Cluster,
-    platform: Platform,
-    name: str,
-    namespace: str,
+    service: Service,
     *,
     timeout: float = 180.0,
     say: Say = print,
@@ -32,35 +28,33 @@ def promote(
         WaitTimeout: the process that works on it did not do it in time.
         As `canary.promote`, where no process works on it.
     """
-    if not asked(cluster, name, namespace, "promote", timeout, say):
-        _require_canary(cluster, name, namespace)
-        canary.promote(cluster, platform, name, namespace, timeout=timeout, say=say)
+    if not asked(service, "promote", timeout, say):
+        _require_canary(service)
+        canary.promote(service, timeout=timeout, say=say)
 
 
 def rollback(
-    cluster: Cluster,
-    platform: Platform,
-    name: str,
-    namespace: str,
+    service: Service,
     *,
     timeout: float = 120.0,
     say: Say = print,
 ) -> None:
     """Roll the canary back now, whatever is known of it; raises as `promote`."""
-    if not asked(cluster, name, namespace, "rollback", timeout, say):
-        _require_canary(cluster, name, namespace)
-        canary.rollback(cluster, platform, name, namespace, timeout=timeout, say=say)
+    if not asked(service, "rollback", timeout, say):
+        _require_canary(service)
+        canary.rollback(service, timeout=timeout, say=say)
 
 
-def hold(cluster: Cluster, name: str, namespace: str, *, timeout: float = 60.0, say: Say = print) -> None:
+def hold(service: Service, *, timeout: float = 60.0, say: Say = print) -> None:
     """Let weight and version stay as they are, except for a rollback, until `go_on`.
 
     Raises:
         UsageError: there is no rollout, or no process works on it: then nothing changes it anyway.
         WaitTimeout: the process that works on it did not answer in time.
     """
+    cluster, name, namespace = service.cluster, service.name, service.namespace
     rollout_state.require(rollout_state.read(cluster, name, namespace), name, namespace)
-    if not asked(cluster, name, namespace, "hold", timeout, say):
+    if not asked(service, "hold", timeout, say):
         raise UsageError(
             f"no process works on the rollout of {name}, so nothing changes it",
             where=f"namespace {namespace}",
@@ -68,13 +62,14 @@ def hold(cluster: Cluster, name: str, namespace: str, *, timeout: float = 60.0, 
         )
 
 
-def go_on(cluster: Cluster, name: str, namespace: str, *, timeout: float = 60.0, say: Say = print) -> bool:
+def go_on(service: Service, *, timeout: float = 60.0, say: Say = print) -> bool:
     """Let a held rollout go on; return False where no process works on it.
 
     Raises:
         UsageError: there is no rollout, or it is not held.
         WaitTimeout: the process that works on it did not answer in time.
     """
+    cluster, name, namespace = service.cluster, service.name, service.namespace
     found = rollout_state.require(rollout_state.read(cluster, name, namespace), name, namespace)
     if found.held is None:
         by = working(cluster, lease_name(name), namespace)
@@ -85,16 +80,17 @@ def go_on(cluster: Cluster, name: str, namespace: str, *, timeout: float = 60.0,
             where=f"namespace {namespace}",
             next_step=f"`mlk8s canary status {name}` shows it",
         )
-    return asked(cluster, name, namespace, "resume", timeout, say)
+    return asked(service, "resume", timeout, say)
 
 
-def _require_canary(cluster: Cluster, name: str, namespace: str) -> None:
-    found = rollout_state.read(cluster, name, namespace)
-    rollout_state.require_kind(found, "canary", name, namespace)
+def _require_canary(service: Service) -> None:
+    found = rollout_state.read(service.cluster, service.name, service.namespace)
+    rollout_state.require_kind(found, "canary", service.name, service.namespace)
 
 
-def asked(cluster: Cluster, name: str, namespace: str, wish: Wish, timeout: float, say: Say) -> bool:
+def asked(service: Service, wish: Wish, timeout: float, say: Say) -> bool:
     """Ask the process that works on a rollout and wait until it has done it; False where there is none."""
+    cluster, name, namespace = service.cluster, service.name, service.namespace
     found = rollout_state.read(cluster, name, namespace)
     if found is None or found.ended:
         return False

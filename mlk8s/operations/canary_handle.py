@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from mlk8s.assess.evidence import Block
     from mlk8s.assess.evidence.rehearse import Regression
     from mlk8s.assess.split import Split
-    from mlk8s.clients.cluster import Cluster
-    from mlk8s.clients.platform import Platform
     from mlk8s.operations.canary import CanaryStatus
     from mlk8s.operations.canary_rehearse import Rehearsal
-    from mlk8s.operations.canary_run import CanaryResult, Told, View
     from mlk8s.operations.canary_watch import Watched
+    from mlk8s.operations.rollout_drive import Terms
+    from mlk8s.operations.rollout_tell import Told
+    from mlk8s.operations.rollout_view import CanaryResult, View
     from mlk8s.operations.service import Say, Service
     from mlk8s.spec.analysis import Analysis
     from mlk8s.spec.canary import Canary
@@ -39,33 +39,36 @@ class CanaryHandle:
     def __repr__(self) -> str:
         return str(self.status())
 
-    def _place(self) -> tuple[Cluster, Platform, str, str]:
-        service = self.service
-        return service.cluster, service.platform, service.name, service.namespace
-
-    def view(self, live: bool | None, view: View | None, say: Say | None) -> tuple[View, Say]:
-        """Return what shows a rollout, and what is told each line."""
+    def terms(
+        self, told: Told | None = None, blind: float = 300.0, timeout: float = 180.0,
+        *, say: Say | None = None, view: View | None = None, live: bool | None = None,
+    ) -> Terms:  # fmt: skip
+        """Return who is told of a rollout, and for how long is waited; `live` as that of `run`."""
         from mlk8s.operations.canary_known import known
         from mlk8s.operations.canary_left import left
         from mlk8s.operations.live import choose_canary
+        from mlk8s.operations.rollout_drive import Terms
+        from mlk8s.operations.rollout_tell import Told
 
-        if view is not None:
-            return view, say or print
-        cluster, _, name, namespace = self._place()
-        place = cluster, name, namespace
-        return choose_canary(live, name, say or print, lambda: left(*place), lambda: known(*place))
+        told_of = say or print
+        if view is None:
+            place = self.service.cluster, self.service.name, self.service.namespace
+            view, told_of = choose_canary(
+                live, self.service.name, told_of, lambda: left(*place), lambda: known(*place)
+            )
+        return Terms(told or Told(), blind, timeout, told_of, view)
 
     def status(self) -> CanaryStatus:
         """Return the canary's phase, weight and pods as the cluster has them now."""
         from mlk8s.operations import canary
 
-        return canary.status(*self._place())
+        return canary.status(self.service)
 
     def weight(self, percent: int, *, force: bool = False, say: Say | None = None) -> CanaryStatus:
         """Change the share of requests, 0 to 100 percent; `force` takes over a weight somebody else set."""
         from mlk8s.operations import canary
 
-        status = canary.set_weight(*self._place(), percent, force=force, say=say or print)
+        status = canary.set_weight(self.service, percent, force=force, say=say or print)
         self.split = status.split
         return status
 
@@ -76,7 +79,7 @@ class CanaryHandle:
         """
         from mlk8s.operations import canary_ask
 
-        canary_ask.promote(*self._place(), timeout=timeout, say=say or print)
+        canary_ask.promote(self.service, timeout=timeout, say=say or print)
 
     def rollback(self, *, timeout: float = 120.0, say: Say | None = None) -> None:
         """Take the canary's traffic away, then the canary.
@@ -85,7 +88,7 @@ class CanaryHandle:
         """
         from mlk8s.operations import canary_ask
 
-        canary_ask.rollback(*self._place(), timeout=timeout, say=say or print)
+        canary_ask.rollback(self.service, timeout=timeout, say=say or print)
 
     def run(
         self,
@@ -121,18 +124,9 @@ class CanaryHandle:
         """
         from mlk8s.operations import canary_run
 
-        canary = self._canary(model, header, cookie, replicas)
-        shown, told_of = self.view(live, view, say)
-        return canary_run.run(
-            *self._place(),
-            canary,
-            analysis,
-            told=told,
-            blind=blind,
-            timeout=timeout,
-            say=told_of,
-            view=shown,
-        )
+        plan = canary_run.Plan(self._canary(model, header, cookie, replicas), analysis)
+        terms = self.terms(told, blind, timeout, say=say, view=view, live=live)
+        return canary_run.run(self.service, plan, terms)
 
     def launch(
         self,
@@ -161,18 +155,14 @@ class CanaryHandle:
             RolloutFailed, WaitTimeout: its pod does not run; nothing was made of the canary.
         """
         from mlk8s.operations.canary_job import launch
+        from mlk8s.operations.canary_open import Plan
+        from mlk8s.operations.rollout_tell import Told
 
-        canary = self._canary(model, header, cookie, replicas) if analysis is not None else None
-        launch(
-            *self._place(),
-            canary,
-            analysis,
-            image=image,
-            webhook=webhook,
-            blind=blind,
-            timeout=timeout,
-            say=say or print,
-        )
+        plan = None
+        if analysis is not None:
+            plan = Plan(self._canary(model, header, cookie, replicas), analysis)
+        terms = self.terms(Told(webhook=webhook), blind, timeout, say=say, live=False)
+        launch(self.service, plan, terms, image=image)
 
     def follow(
         self, *, told: Told | None = None, say: Say | None = None, view: View | None = None,
@@ -188,8 +178,7 @@ class CanaryHandle:
         """
         from mlk8s.operations.canary_follow import follow
 
-        shown, told_of = self.view(live, view, say)
-        return follow(*self._place(), told=told, say=told_of, view=shown)
+        return follow(self.service, self.terms(told, say=say, view=view, live=live))
 
     def _canary(self, model: str | None, header: str | None, cookie: str | None, replicas: int) -> Canary:
         """Return the canary that is asked for, or that runs already."""
@@ -235,7 +224,7 @@ class CanaryHandle:
         if isinstance(history, os.PathLike):
             blocks, notes = recorded(history)
         elif isinstance(history, str | float | int):
-            blocks, notes = history_of(*self._place(), analysis, parse_duration(history))
+            blocks, notes = history_of(self.service, analysis, parse_duration(history))
         else:
             blocks = history
         return rehearse_policy(
@@ -258,13 +247,10 @@ class CanaryHandle:
         """
         from mlk8s.operations import canary_ask, canary_run
 
-        cluster, _, name, namespace = self._place()
-        if canary_ask.go_on(cluster, name, namespace, say=say or print):
+        if canary_ask.go_on(self.service, say=say or print):
             return None
-        shown, told_of = self.view(live, view, say)
-        return canary_run.resume(
-            *self._place(), told=told, blind=blind, timeout=timeout, say=told_of, view=shown
-        )
+        terms = self.terms(told, blind, timeout, say=say, view=view, live=live)
+        return canary_run.resume(self.service, terms)
 
     def watch(
         self, *, seconds: float | None = None, view: View | None = None, say: Say | None = None,
@@ -279,16 +265,16 @@ class CanaryHandle:
         Raises:
             UsageError: there was no analysed rollout; or a live view where there is no notebook.
         """
-        from mlk8s.operations.canary_run import Lines
         from mlk8s.operations.canary_watch import watch
+        from mlk8s.operations.rollout_view import Lines
 
-        shown, told_of = self.view(live, view, say)
-        found = watch(*self._place(), shown, seconds=seconds, say=told_of)
+        terms = self.terms(say=say, view=view, live=live)
+        shown = terms.shown
+        found = watch(self.service, shown, seconds=seconds, say=terms.say)
         return replace(found, shown=view is None and not isinstance(shown, Lines))
 
     def hold(self, *, say: Say | None = None) -> None:
         """Keep weight and version of a running rollout as they are, except for a rollback, until `resume`."""
         from mlk8s.operations import canary_ask
 
-        cluster, _, name, namespace = self._place()
-        canary_ask.hold(cluster, name, namespace, say=say or print)
+        canary_ask.hold(self.service, say=say or print)

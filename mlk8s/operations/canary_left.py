@@ -33,6 +33,12 @@ def left_words(name: str, found: Rollout | None, by: str | None) -> str:
         return f"no rollout of {name} goes on; that of {found.model} {found.outcome_words}"
     if by is not None:
         return f"the rollout of {name} goes on at weight {found.weight} %: {by} works on it"
+    if found.kind == "bluegreen" and found.stage in ("switching", "rolling-back"):
+        what = "switch" if found.stage == "switching" else "way back"
+        return (
+            f"the {what} of {name} is half done and nobody works on it; the same `mlk8s bluegreen run` "
+            f"finishes it, `mlk8s bluegreen abort {name}` gives all requests to the older colour"
+        )
     if found.kind == "bluegreen":
         state = "has all requests" if found.weight else "has no user's requests"
         return (

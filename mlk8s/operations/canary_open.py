@@ -6,10 +6,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from mlk8s.operations import canary_ends as ends
 from mlk8s.operations import rollout_state
 from mlk8s.operations.canary_control import Controller
-from mlk8s.operations.canary_running import Running
 from mlk8s.operations.canary_work import CanaryWork
 from mlk8s.operations.rollout_judged import Settings
 from mlk8s.operations.rollout_state import Packed, Rollout
@@ -47,15 +45,15 @@ def open_rollout(work: CanaryWork, settings: Settings, plan: Plan | None) -> Con
         rollout, packed = _new(plan), Packed()
         if left is not None or _abandoned(work, plan):
             work.say(f"{work.name}: a new rollout: what was left of the last one is taken back first")
-            ends.make_way(Running(work, settings, left or rollout), written=left is not None)
+            Controller(work, settings, left or rollout).make_way(written=left is not None)
         rollout_state.begin(work.cluster, work.name, work.namespace, rollout)
     if rollout.by is not None:
         work.say(f"{work.name}: going on with the rollout that {rollout.by} left")
-    running = Running(work, settings, rollout)
-    for note in running.notes:
-        running.say(note)
-    running.note(by=work.lease.identity)
-    return Controller(running, packed)
+    control = Controller(work, settings, rollout, packed)
+    for note in control.notes:
+        control.say(note)
+    control.note(by=work.lease.identity)
+    return control
 
 
 def _same(left: Rollout, plan: Plan) -> bool:

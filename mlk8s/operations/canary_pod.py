@@ -15,7 +15,9 @@ from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import Platform
 from mlk8s.errors import Mlk8sError
 from mlk8s.operations.canary_run import resume
+from mlk8s.operations.rollout_drive import Terms
 from mlk8s.operations.rollout_tell import Told
+from mlk8s.operations.service import Service
 from mlk8s.render.rollout_job import METRICS_PORT, SETTINGS, WEBHOOK
 
 _DIRECTORY = Path("/tmp/rollout")  # noqa: S108 - a volume of the pod's own
@@ -27,7 +29,7 @@ class PodSettings:
 
     Attributes:
         service, namespace: whose canary it works on.
-        blind, timeout: as `canary_run.run`.
+        blind, timeout: as those of `Terms`.
         platform: the platform as pods see it, as `Platform.data` has it.
     """
 
@@ -57,11 +59,9 @@ def main() -> int:
         metrics_host="0.0.0.0",
     )  # fmt: skip
     try:
-        result = resume(
-            Cluster.connect(namespace=settings.namespace), Platform.parse(settings.platform),
-            settings.service, settings.namespace, told=told, blind=settings.blind, timeout=settings.timeout,
-            in_pod=True, say=_say,
-        )  # fmt: skip
+        cluster, platform = Cluster.connect(namespace=settings.namespace), Platform.parse(settings.platform)
+        service = Service(cluster, platform, settings.service, settings.namespace)
+        result = resume(service, Terms(told, settings.blind, settings.timeout, _say), in_pod=True)
     except Mlk8sError as error:
         sys.stderr.write(f"{error}\n")
         return 1

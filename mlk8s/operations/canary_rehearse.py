@@ -13,12 +13,11 @@ from mlk8s.assess.evidence.rehearse import REGRESSIONS, Regression, Rehearsed, r
 from mlk8s.assess.evidence.rivals import RAMP, read_rule
 from mlk8s.assess.evidence.scrapes import read_blocks
 from mlk8s.clients.clock import Clock
-from mlk8s.clients.cluster import Cluster
-from mlk8s.clients.platform import Platform
 from mlk8s.errors import UsageError
 from mlk8s.operations.canary_counts import Counts, selector, series
-from mlk8s.operations.canary_run import prometheus_of
+from mlk8s.operations.rollout_drive import prometheus_of
 from mlk8s.operations.rollout_tell import EVIDENCE
+from mlk8s.operations.service import Service
 from mlk8s.spec.analysis import Analysis
 
 MOST = 86_400.0
@@ -89,9 +88,7 @@ def rehearse_policy(
     return Rehearsal(tuple(rows), len(history), total, tuple(notes))
 
 
-def history_of(
-    cluster: Cluster, platform: Platform, name: str, namespace: str, analysis: Analysis, seconds: float
-) -> tuple[list[Block], tuple[str, ...]]:
+def history_of(service: Service, analysis: Analysis, seconds: float) -> tuple[list[Block], tuple[str, ...]]:
     """Return the blocks of a service's last `seconds`, as Prometheus remembers them, and notes on the bounds.
 
     Raises:
@@ -104,9 +101,9 @@ def history_of(
             f"a history of {seconds:g} s", expected=f"one block of {analysis.block:g} s to {MOST:g} s"
         )
     edges, notes = slo_edges(analysis.slo)
-    prometheus = prometheus_of(cluster, platform)
-    counts = Counts(prometheus, name, namespace, edges, analysis.block)
-    asked = selector(name, namespace, edges, seconds / 3)  # its window is three of these
+    prometheus = prometheus_of(service)
+    counts = Counts(prometheus, service.name, service.namespace, edges, analysis.block)
+    asked = selector(service.name, service.namespace, edges, seconds / 3)  # its window is three of these
     now = Clock().now()
     found = series(prometheus.samples(asked, timeout=_ANSWER))
     begin = min((one.points[0][0] for one in found), default=now)

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from mlk8s.assess.evidence import Record
 from mlk8s.assess.rollout_words import Progress, status_lines
 from mlk8s.clients.clock import Clock
-from mlk8s.clients.cluster import Cluster
-from mlk8s.clients.platform import Platform
 from mlk8s.errors import UsageError
 from mlk8s.operations import canary, rollout_state
 from mlk8s.operations.canary_known import Judged
@@ -20,10 +18,11 @@ from mlk8s.operations.canary_left import left
 from mlk8s.operations.canary_look import lease_name
 from mlk8s.operations.lease import DURATION, operator_name, working
 from mlk8s.operations.rollout_state import Rollout, Wish
+from mlk8s.operations.service import Service
 from mlk8s.spec.analysis import Analysis
 
 if TYPE_CHECKING:
-    from mlk8s.operations.canary_run import View
+    from mlk8s.operations.rollout_view import View
     from mlk8s.report.picture import Picture
 
 Say = Callable[[str], None]
@@ -80,10 +79,7 @@ class Watched:
 
 
 def watch(
-    cluster: Cluster,
-    platform: Platform,
-    name: str,
-    namespace: str,
+    service: Service,
     view: View,
     *,
     seconds: float | None = None,
@@ -103,7 +99,7 @@ def watch(
     """
     found = None
     try:
-        found = _Watching(cluster, platform, name, namespace, view, seconds, alive, say).run()
+        found = _Watching(service, view, seconds, alive, say).run()
     finally:
         view.end(found)
     return found
@@ -111,10 +107,11 @@ def watch(
 
 class _Watching:
     def __init__(
-        self, cluster: Cluster, platform: Platform, name: str, namespace: str, view: View,
-        seconds: float | None, alive: Callable[[], None] | None, say: Say,
-    ) -> None:  # fmt: skip
-        self._cluster, self._platform, self._name, self._namespace = cluster, platform, name, namespace
+        self, service: Service, view: View, seconds: float | None, alive: Callable[[], None] | None, say: Say
+    ) -> None:
+        self._service, self._name = service, service.name
+        self._place = service.cluster, service.name, service.namespace
+        self._lease = service.cluster, lease_name(service.name), service.namespace
         self._view, self._alive, self._say, self._clock = view, alive, say, Clock()
         self._end = None if seconds is None else self._clock.now() + seconds
         self._evidence, self._shown = Judged(), 0
@@ -125,9 +122,9 @@ class _Watching:
 
     def run(self) -> Watched:
         while True:
-            found = rollout_state.read_all(self._cluster, self._name, self._namespace)
+            found = rollout_state.read_all(*self._place)
             if found is None:
-                rollout_state.require(None, self._name, self._namespace)
+                rollout_state.require(None, *self._place[1:])
                 raise AssertionError("there is none, and it was refused")
             rollout, packed = found
             record = self._evidence.read(rollout, packed)
@@ -166,10 +163,10 @@ class _Watching:
     def _look(self) -> None:
         """Say once that nobody works on it, where that is so: no block comes."""
         self._news = self._clock.now()
-        before, by = self._alone, working(self._cluster, lease_name(self._name), self._namespace)
+        before, by = self._alone, working(*self._lease)
         self._alone = by is None
         if self._alone and not before:
-            self._say(left(self._cluster, self._name, self._namespace))
+            self._say(left(*self._place))
 
     def _wait(self, until: float) -> None:
         while self._clock.now() < until and not self._over:
@@ -181,16 +178,15 @@ class _Watching:
 
     def _ask(self, wish: Wish) -> None:
         """Hand a wish to the process that works on it; do it here where there is none."""
-        place = self._cluster, self._platform, self._name, self._namespace
-        if working(self._cluster, lease_name(self._name), self._namespace) is not None:
-            rollout_state.ask(self._cluster, self._name, self._namespace, wish, operator_name())
+        if working(*self._lease) is not None:
+            rollout_state.ask(*self._place, wish, operator_name())
             self._say(f"{self._name}: asked: {wish}; it is seen with the next block")
+        elif self._last is None or self._last.kind != "canary" or wish in ("hold", "resume"):
+            self._say(left(*self._place))
         elif wish == "promote":
-            canary.promote(*place, say=self._say)
-        elif wish == "rollback":
-            canary.rollback(*place, say=self._say)
+            canary.promote(self._service, say=self._say)
         else:
-            self._say(left(self._cluster, self._name, self._namespace))
+            canary.rollback(self._service, say=self._say)
 
 
 def changes(last: Rollout | None, now: Rollout) -> list[str]:

@@ -9,8 +9,6 @@ from typing import Any
 
 from mlk8s.assess.canary import CanaryRecord, CanaryStatus, Phase, Verb
 from mlk8s.assess.split import Split
-from mlk8s.clients.cluster import Cluster
-from mlk8s.clients.platform import Platform
 from mlk8s.clients.traffic import WayIn, way_in
 from mlk8s.errors import Conflict, Rejected, UsageError
 from mlk8s.operations import canary_state
@@ -21,6 +19,7 @@ from mlk8s.operations.deploy import release
 from mlk8s.operations.dra import remove_templates
 from mlk8s.operations.facts import facts_for
 from mlk8s.operations.lease import OperatorLease
+from mlk8s.operations.service import Service
 from mlk8s.operations.waiting import wait_rollout
 from mlk8s.render.canary import DEFAULT_HEADER, promoted_spec, render_canary, traffic_rule
 from mlk8s.render.common import Identity
@@ -44,16 +43,9 @@ class CanaryWork:
         Conflict: the service was not deployed by mlk8s, or its record cannot be read.
     """
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        platform: Platform,
-        name: str,
-        namespace: str,
-        lease: OperatorLease,
-        say: Callable[[str], None],
-    ) -> None:
-        self.cluster, self.platform = cluster, platform
+    def __init__(self, service: Service, lease: OperatorLease, say: Callable[[str], None]) -> None:
+        cluster, name, namespace = service.cluster, service.name, service.namespace
+        self.cluster, self.platform = cluster, service.platform
         self.name, self.namespace = name, namespace
         self.lease, self.say = lease, say
         self.heed: Callable[[], None] = lease.check
@@ -68,7 +60,7 @@ class CanaryWork:
                 next_step="deploy it with mlk8s, or choose a service that `mlk8s services` lists",
             )
         self.stable: ModelService = spec
-        self.facts = facts_for(cluster, platform, spec, namespace)
+        self.facts = facts_for(cluster, self.platform, spec, namespace)
         self.rule = traffic_rule(spec)
 
     # --- what must hold ------------------------------------------------------------------------------

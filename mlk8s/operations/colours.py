@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from mlk8s.assess.bluegreen import BlueGreenStatus
     from mlk8s.clients.cluster import Cluster
     from mlk8s.clients.platform import Platform
-    from mlk8s.operations.canary_run import CanaryResult, Told, View
     from mlk8s.operations.canary_watch import Watched
+    from mlk8s.operations.rollout_tell import Told
+    from mlk8s.operations.rollout_view import CanaryResult, View
     from mlk8s.operations.service import Say, Service
     from mlk8s.spec.analysis import Analysis
 
@@ -74,11 +75,8 @@ class BlueGreenHandle:
         """
         from mlk8s.operations import colours_run
 
-        shown, told_of = self.service.running_canary().view(live, view, say)
-        return colours_run.run(
-            *self._place(), analysis, inputs=inputs, rps=rps, told=told, blind=blind, timeout=timeout,
-            say=told_of, view=shown,
-        )  # fmt: skip
+        terms = self.service.running_canary().terms(told, blind, timeout, say=say, view=view, live=live)
+        return colours_run.run(self.service, analysis, terms, inputs=inputs, rps=rps)
 
     def watch(
         self, *, seconds: float | None = None, view: View | None = None, say: Say | None = None,
@@ -91,7 +89,7 @@ class BlueGreenHandle:
         """Give the users' requests to the older colour; whoever works on a rollout is asked to do it."""
         from mlk8s.operations import colours_run
 
-        colours_run.abort(*self._place(), timeout=timeout, say=say or print)
+        colours_run.abort(self.service, timeout=timeout, say=say or print)
 
     def finish(self, *, now: bool = False, say: Say | None = None) -> BlueGreenStatus:
         """Remove the idle colour, after a switch not before its `retain` seconds are over, unless `now`."""

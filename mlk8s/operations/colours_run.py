@@ -7,28 +7,24 @@ after it the older one has none.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mlk8s.assess.evidence import Decision
 from mlk8s.clients.background import BackgroundClient
-from mlk8s.clients.clock import Clock
-from mlk8s.clients.cluster import Cluster
-from mlk8s.clients.platform import Platform
 from mlk8s.errors import Conflict, Mlk8sError, UsageError
 from mlk8s.operations import bluegreen, bluegreen_state, canary_ask, rollout_state
 from mlk8s.operations.bluegreen_work import BlueGreenWork
 from mlk8s.operations.canary_look import lease_name
-from mlk8s.operations.canary_run import BLIND, CanaryResult, Lines, Told, View, prometheus_of
 from mlk8s.operations.colours_control import BEFORE, ColoursControl
 from mlk8s.operations.lease import OperatorLease
 from mlk8s.operations.outage import Outage
+from mlk8s.operations.rollout_drive import Ended, Terms, drive, prometheus_of
 from mlk8s.operations.rollout_judged import Settings
 from mlk8s.operations.rollout_state import Packed, Rollout
-from mlk8s.operations.rollout_tell import Teller
+from mlk8s.operations.rollout_view import CanaryResult
 from mlk8s.operations.service import Service
 from mlk8s.render.bluegreen import PREVIEW_HEADER
 from mlk8s.spec.analysis import Analysis
@@ -42,19 +38,12 @@ Say = Callable[[str], None]
 
 
 def run(
-    cluster: Cluster,
-    platform: Platform,
-    name: str,
-    namespace: str,
+    service: Service,
     analysis: Analysis,
+    terms: Terms,
     *,
     inputs: Inputs | None = None,
     rps: float = 20.0,
-    told: Told | None = None,
-    blind: float = BLIND,
-    timeout: float = 180.0,
-    say: Say = print,
-    view: View | None = None,
 ) -> CanaryResult:
     """Judge the idle colour, switch to it, judge it again, and go back where it is bad.
 
@@ -66,8 +55,6 @@ def run(
         inputs: what to predict, over and over, on the idle colour before the switch; None leaves it to
             whoever sends requests with the preview header.
         rps: how often, at most 50 times a second.
-        blind: seconds for which Prometheus may be away before it is rolled back.
-        timeout: seconds until pods must be ready.
 
     Returns:
         How it ended; an outcome is no error. After a promotion the older colour stays until `finish`, after a
@@ -77,37 +64,18 @@ def run(
         UsageError: there is no second colour, or inputs that do not fit.
         Conflict: another process works on it.
         NotFound: no such service, or the platform names no Prometheus.
+        RolloutFailed, WaitTimeout: its pods never became ready.
+        ClusterError: it could not be rolled back; the message has the command to do it by hand.
         Unreachable: the API server did not answer for half an hour; the same call goes on.
     """
-    prometheus = prometheus_of(cluster, platform)
+    prometheus = prometheus_of(service)
     prometheus.query("vector(1)")
-    clock, sent, shown = Clock(), cluster.transport.sent, view or Lines(say)
-    began, result = clock.now(), None
     plan = analysis.replace(steps=(), margin=None, promote_from=0)
-    asking = _Asking(Service(cluster, platform, name, namespace), inputs, rps, say)
-    try:
-        with Teller(told or Told(), cluster, name, namespace, clock, say) as teller:
-            settings = Settings(prometheus, teller, clock, shown, blind, timeout)
-            rollout, decision = _through_outages(asking, plan, settings, say)
-        result = CanaryResult(
-            name, rollout.model, str(rollout.outcome), rollout.why, decision, teller.directory,
-            round(clock.now() - began, 1), cluster.transport.sent - sent, None,
-        )  # fmt: skip
-    finally:
-        asking.stop()
-        shown.end(result)
-    return result
+    asking = _Asking(service, inputs, rps, terms.say)
+    return drive(service, terms, prometheus, partial(_through_outages, asking, plan, terms.say))
 
 
-def abort(
-    cluster: Cluster,
-    platform: Platform,
-    name: str,
-    namespace: str,
-    *,
-    timeout: float = 120.0,
-    say: Say = print,
-) -> None:
+def abort(service: Service, *, timeout: float = 120.0, say: Say = print) -> None:
     """Give the users' requests to the older colour; a process that works on the rollout is asked to do it.
 
     Raises:
@@ -115,13 +83,14 @@ def abort(
         WaitTimeout: the process that works on it did not do it in time.
         As `bluegreen.back`.
     """
-    if canary_ask.asked(cluster, name, namespace, "rollback", timeout, say):
+    if canary_ask.asked(service, "rollback", timeout, say):
         return
+    cluster, name, namespace = service.cluster, service.name, service.namespace
     found = rollout_state.read(cluster, name, namespace)
     blue = cluster.get("Deployment", name, namespace)
     record = bluegreen_state.read(blue)
     if record is not None and record.phase in ("switching", "switched"):
-        bluegreen.back(cluster, platform, name, namespace, timeout=timeout, say=say)
+        bluegreen.back(cluster, service.platform, name, namespace, timeout=timeout, say=say)
     elif found is None or found.ended:
         raise UsageError(
             f"{name} has no rollout, and {bluegreen_state.live(cluster, blue)} was not switched to",
@@ -129,7 +98,7 @@ def abort(
             next_step=f"`mlk8s bluegreen status {name}` shows what there is",
         )
     if found is not None and not found.ended:
-        with _working(cluster, name, namespace, say) as lease:
+        with _working(service, say) as lease:
             ended = replace(
                 found, stage="ended", outcome="rolled back", by=lease.identity, weight=0,
                 why=(f"rolled back by {lease.identity}",), held=None,
@@ -137,26 +106,29 @@ def abort(
             rollout_state.write(cluster, name, namespace, ended)
 
 
-def _through_outages(
-    asking: _Asking, analysis: Analysis, settings: Settings, say: Say
-) -> tuple[Rollout, Decision | None]:
+def _through_outages(asking: _Asking, analysis: Analysis, say: Say, settings: Settings) -> Ended:
+    """Work on a rollout to its end; where the API server is away, go on when it is back."""
     service = asking.service
-    cluster, name, namespace = service.cluster, service.name, service.namespace
-    outage = Outage(name, say, f"mlk8s bluegreen run {name}")
+    outage = Outage(service.name, say, f"mlk8s bluegreen run {service.name}")
     began = False
-    while True:
-        lease: OperatorLease | None = None
-        try:
-            with _working(cluster, name, namespace, say) as lease:
-                work = BlueGreenWork(cluster, service.platform, name, namespace, lease, say)
-                control = _open(work, settings, analysis, asking)
-                began = True
-                outage.over()
-                return control.go()
-        except Mlk8sError as error:
-            if not began:
-                raise
-            outage.wait(error, lease)
+    try:
+        while True:
+            lease: OperatorLease | None = None
+            try:
+                with _working(service, say) as lease:
+                    work = BlueGreenWork(
+                        service.cluster, service.platform, service.name, service.namespace, lease, say
+                    )
+                    control = _open(work, settings, analysis, asking)
+                    began = True
+                    outage.over()
+                    return control.go()
+            except Mlk8sError as error:
+                if not began:
+                    raise
+                outage.wait(error, lease)
+    finally:
+        asking.stop()
 
 
 def _open(work: BlueGreenWork, settings: Settings, analysis: Analysis, asking: _Asking) -> ColoursControl:
@@ -200,11 +172,9 @@ def _open(work: BlueGreenWork, settings: Settings, analysis: Analysis, asking: _
     return control
 
 
-@contextmanager
-def _working(cluster: Cluster, name: str, namespace: str, say: Say) -> Iterator[OperatorLease]:
-    purpose = f"bluegreen run {name}"
-    with OperatorLease(cluster, lease_name(name), namespace, purpose=purpose, say=say) as lease:
-        yield lease
+def _working(service: Service, say: Say) -> OperatorLease:
+    name, purpose = lease_name(service.name), f"bluegreen run {service.name}"
+    return OperatorLease(service.cluster, name, service.namespace, purpose=purpose, say=say)
 
 
 class _Asking:

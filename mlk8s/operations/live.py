@@ -13,7 +13,7 @@ from mlk8s.operations.drive import Lines, View
 from mlk8s.spec.load import LoadProfile
 
 if TYPE_CHECKING:
-    from mlk8s.operations import canary_run
+    from mlk8s.operations import rollout_view
     from mlk8s.report.evidence import Entries
 
 Opener = Callable[[LoadProfile, str], View]
@@ -42,7 +42,7 @@ def choose(live: bool | Opener | None) -> Opener:
 
 def choose_canary(
     live: bool | None, name: str, say: Say, left: Callable[[], str], known: Callable[[], Entries]
-) -> tuple[canary_run.View, Say]:
+) -> tuple[rollout_view.View, Say]:
     """Return the view of a rollout that `live` asks for, and what is to be told each line.
 
     Args:
@@ -55,9 +55,9 @@ def choose_canary(
     """
     kernel = _kernel(live)
     if kernel is None:
-        from mlk8s.operations import canary_run
+        from mlk8s.operations import rollout_view
 
-        return canary_run.Lines(say), say
+        return rollout_view.Lines(say), say
     from mlk8s.report.live_canary_notebook import CanaryView
 
     view = CanaryView(kernel, name, say, left, known)

@@ -25,7 +25,7 @@ from mlk8s.spec.analysis import Analysis
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlk8s.operations.canary_run import View
+    from mlk8s.operations.rollout_view import View
 
 _TICK = 0.2
 
@@ -103,7 +103,7 @@ class JudgedRollout:
             more = Packed(self.state.to_dict(), cursor.to_dict() if cursor is not None else None)
         return rollout_state.write(self.cluster, self.name, self.namespace, self.rollout, more)
 
-    def begin_blocks(self) -> None:
+    def count_anew(self) -> None:
         """Begin to count anew, now."""
         self.state = self.judge.start(round(self.clock.now(), 3))
         self.end_of_block = self.state.started

@@ -18,10 +18,10 @@ import orjson
 from mlk8s.assess.evidence import Block, Decision, Record, State
 from mlk8s.assess.rollout_metrics import page
 from mlk8s.clients.clock import Clock, utc
-from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.metrics_page import MetricsPage
 from mlk8s.clients.webhook import check_url, post
 from mlk8s.errors import Mlk8sError, UsageError
+from mlk8s.operations.service import Service
 from mlk8s.spec.analysis import Analysis
 
 EVIDENCE = "evidence.jsonl"
@@ -57,17 +57,15 @@ class Teller:
         UsageError: the directory cannot be made, or the port is taken.
     """
 
-    def __init__(
-        self, told: Told, cluster: Cluster, name: str, namespace: str, clock: Clock, say: Say
-    ) -> None:
-        self._told, self._cluster, self._clock, self._say = told, cluster, clock, say
-        self._name, self._namespace = name, namespace
+    def __init__(self, told: Told, service: Service, clock: Clock, say: Say) -> None:
+        self._told, self._cluster, self._clock, self._say = told, service.cluster, clock, say
+        self._name, self._namespace = service.name, service.namespace
         self._failed: set[str] = set()
         self._stack = ExitStack()
         self._now: tuple[int, Block | None, Decision | None] = (0, None, None)
         self._deployment: dict[str, Any] | None = None
         self._count = 0
-        self.directory = run_directory(told.directory, name, clock)
+        self.directory = run_directory(told.directory, service.name, clock)
 
     def __enter__(self) -> Self:
         if self._told.metrics_port is not None:

@@ -196,9 +196,7 @@ class Service:
         from mlk8s.spec.canary import Canary
 
         spec = Canary(model=model, weight=weight, header=header, cookie=cookie, replicas=replicas)
-        started = canary.start(
-            self.cluster, self.platform, self.name, self.namespace, spec, timeout=timeout, say=say or print
-        )
+        started = canary.start(self, spec, timeout=timeout, say=say or print)
         return CanaryHandle(self, started.split)
 
     def running_canary(self) -> CanaryHandle:
@@ -219,16 +217,13 @@ class Service:
         """Copy predictions to another version, and test whether both answer alike; see `shadow.run`."""
         from mlk8s.operations import shadow as work
 
-        return work.run(
-            self.cluster, self.platform, self.name, self.namespace, shadow,
-            directory=directory, keep=keep, timeout=timeout, say=say or print,
-        )  # fmt: skip
+        return work.run(self, shadow, directory=directory, keep=keep, timeout=timeout, say=say or print)
 
     def stop_shadow(self, *, say: Say | None = None) -> bool:
         """Remove a shadow that was kept, or whose process is gone; return whether there was one."""
         from mlk8s.operations import shadow
 
-        return shadow.stop(self.cluster, self.platform, self.name, self.namespace, say=say or print)
+        return shadow.stop(self, say=say or print)
 
     def loadtest(
         self,

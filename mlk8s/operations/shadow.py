@@ -22,8 +22,6 @@ from mlk8s.assess.evidence.shadow_record import (
     judged_until,
 )
 from mlk8s.clients.clock import Clock, utc
-from mlk8s.clients.cluster import Cluster
-from mlk8s.clients.platform import Platform
 from mlk8s.errors import Conflict, Mlk8sError, RolledBack, Unreachable, UsageError
 from mlk8s.operations import shadow_state, shadow_work
 from mlk8s.operations.canary import working
@@ -31,6 +29,7 @@ from mlk8s.operations.canary_look import KINDS
 from mlk8s.operations.canary_work import CanaryWork
 from mlk8s.operations.deploy import MIRROR
 from mlk8s.operations.preflight import require_permissions
+from mlk8s.operations.service import Service
 from mlk8s.operations.shadow_answers import Answers
 from mlk8s.spec.shadow import Shadow
 
@@ -77,10 +76,7 @@ class ShadowResult:
 
 
 def run(
-    cluster: Cluster,
-    platform: Platform,
-    name: str,
-    namespace: str,
+    service: Service,
     shadow: Shadow,
     *,
     directory: str | os.PathLike[str] | None = None,
@@ -105,13 +101,13 @@ def run(
         Rejected: nothing in the cluster mirrors requests, or a quota leaves no room.
         RolledBack: its pods never became ready; no request was copied, and it was removed.
     """
-    require_permissions(cluster, namespace, ("Lease", *MIRROR, *KINDS), ("Pod", "ReplicaSet"))
-    with working(cluster, platform, name, namespace, "canary shadow", say) as work:
+    require_permissions(service.cluster, service.namespace, ("Lease", *MIRROR, *KINDS), ("Pod", "ReplicaSet"))
+    with working(service, "canary shadow", say) as work:
         shadow = shadow_work.require(work, shadow)
         if shadow_work.remove(work):
-            say(f"{name}: a shadow that was left behind is removed")
+            say(f"{service.name}: a shadow that was left behind is removed")
         clock = Clock()
-        place = _place(directory, name, clock)
+        place = _place(directory, service.name, clock)
         with (place / FILE).open("w", encoding="utf-8") as file:
             try:
                 judged, lost, seconds = _compare(work, shadow, file, clock, timeout, keep)
@@ -120,19 +116,19 @@ def run(
                 raise
         if not keep:
             _take_away(work)
-    return ShadowResult(name, shadow.model, judged, lost, place, round(seconds, 1), keep)
+    return ShadowResult(service.name, shadow.model, judged, lost, place, round(seconds, 1), keep)
 
 
-def stop(cluster: Cluster, platform: Platform, name: str, namespace: str, *, say: Say = print) -> bool:
+def stop(service: Service, *, say: Say = print) -> bool:
     """Remove a shadow, whoever left it; return whether there was one.
 
     Raises:
         NotFound: no such service.
         Conflict: another process works on it.
     """
-    with working(cluster, platform, name, namespace, "canary shadow --stop", say) as work:
+    with working(service, "canary shadow --stop", say) as work:
         gone = shadow_work.remove(work)
-    say(f"{name}: the shadow is gone" if gone else f"{name}: there is no shadow")
+    say(f"{service.name}: the shadow is gone" if gone else f"{service.name}: there is no shadow")
     return gone
 
 

@@ -6,6 +6,7 @@ pods of one colour: that selector is the switch. The idle colour has a Service o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -36,6 +37,12 @@ def live_colour(service: Mapping[str, Any]) -> Colour:
     """Return the colour that a live Service sends its requests to."""
     metadata, selector = service["metadata"], service["spec"].get("selector") or {}
     return "green" if selector.get(INSTANCE) == identity(metadata["name"], "green").instance else "blue"
+
+
+def by_hand(service: str, namespace: str, colour: Colour) -> str:
+    """Return the kubectl command that gives all requests to a colour, whatever its size."""
+    selector = json.dumps({"spec": {"selector": {INSTANCE: identity(service, colour).instance}}})
+    return f"`kubectl patch service -n {namespace} {service} -p '{selector}'`"
 
 
 def render_idle(spec: ModelService, facts: RenderFacts, colour: Colour, replicas: int) -> list[Manifest]:

@@ -11,8 +11,8 @@ from mlk8s.report.evidence import Entries, draw_entries
 from mlk8s.report.picture import Picture
 
 if TYPE_CHECKING:
-    from mlk8s.operations.canary_run import CanaryResult
     from mlk8s.operations.canary_watch import Watched
+    from mlk8s.operations.rollout_view import CanaryResult
 
 
 def end_html(

@@ -16,9 +16,9 @@ from mlk8s.report.evidence import Entries
 from mlk8s.report.live_canary import charts_html, head_html, numbers, said_html
 
 if TYPE_CHECKING:
-    from mlk8s.operations.canary_run import CanaryResult
     from mlk8s.operations.canary_watch import Watched
     from mlk8s.operations.rollout_state import Wish
+    from mlk8s.operations.rollout_view import CanaryResult
 
 _SHOWN = 5
 """Lines that are shown of what was said."""

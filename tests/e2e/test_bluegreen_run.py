@@ -147,10 +147,68 @@ def test_whoever_asks_can_end_it_and_without_requests_it_waits(
         service.colours().abort()
 
 
+def test_held_nothing_is_switched_and_without_a_pod_it_is_left(
+    k8s: Kubernetes, service: Service, tmp_path: Path
+) -> None:
+    status = service.colours().status()
+    idle = NAME if status.live == "green" else f"{NAME}-green"
+    said: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(judge, service, tmp_path, inputs=[ROW], say=said.append, blind=6.0)
+        wait_for(lambda: stage(k8s) == "before-switch")
+        service.running_canary().hold()
+        wait_for(lambda: any("would be promoted, but is held" in line for line in said), 60)
+        k8s.cluster.patch("Deployment", idle, {"spec": {"replicas": 0}}, manager="kubectl-scale")
+        wait_for(lambda: any("is ready: nothing is switched until one is" in line for line in said), 30)
+        assert service.running_canary().resume() is None
+        rollout_state.ask(k8s.cluster, NAME, k8s.namespace, "promote", "somebody impatient")
+        result = running.result(60)
+    assert result.outcome == "rolled back"
+    assert "is ready" not in result.why[0]
+    assert "was ready for" in result.why[0]
+    assert any("not promoted: none of the pods of" in line for line in said), said
+    assert service.colours().status().live == status.live
+    reasons = {item["reason"] for item in k8s.cluster.events(of=k8s.cluster.get("Deployment", NAME))}
+    assert {"ColourHeld", "ColourResumed", "ColourUnready"} <= reasons
+
+
+def test_way_back_that_fails_is_tried_again_and_told(
+    k8s: Kubernetes, service: Service, spec: mlk8s.ModelService, models: dict[str, str], tmp_path: Path
+) -> None:
+    """The older colour loses its pods after the switch: no way back before it has them again."""
+    service.colours().finish(now=True)
+    k8s.deploy(spec.replace(model=models["3"]))
+    older = NAME if service.colours().status().live == "blue" else f"{NAME}-green"
+    said: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(judge, service, tmp_path, say=said.append, timeout=5.0)
+        wait_for(lambda: stage(k8s) == "before-switch")
+        rollout_state.ask(k8s.cluster, NAME, k8s.namespace, "promote", "somebody impatient")
+        wait_for(lambda: stage(k8s) == "after-switch", 60)
+        place_pods(k8s, older, "nowhere", replicas=0)
+        wait_for(lambda: not k8s.cluster.get("Deployment", older)["status"].get("replicas"))
+        place_pods(k8s, older, "nowhere", replicas=1)
+        rollout_state.ask(k8s.cluster, NAME, k8s.namespace, "rollback", "somebody careful")
+        wait_for(lambda: any("ROLLBACK FAILED (attempt 1 of 5)" in line for line in said), 60)
+        place_pods(k8s, older, None, replicas=1)
+        result = running.result(120)
+    assert result.outcome == "rolled back"
+    assert any(f"by hand: `kubectl patch service -n {k8s.namespace} {NAME}" in line for line in said), said
+    assert service.status().model == models["2"]
+
+
+def place_pods(k8s: Kubernetes, name: str, node: str | None, replicas: int) -> None:
+    """Let new pods wait for a node that is not there; None lets them go anywhere."""
+    pod = {"spec": {"nodeSelector": {"kubernetes.io/hostname": node}}}
+    body = {"spec": {"replicas": replicas, "template": pod}}
+    k8s.cluster.patch("Deployment", name, body, manager="a-test")
+
+
 def judge(
-    service: Service, directory: Path, analysis: mlk8s.Analysis = ERRORS, inputs: Any = None, say: Any = print
-) -> CanaryResult:
-    return service.colours().run(analysis, inputs=inputs, told=Told(directory=directory), say=say)
+    service: Service, directory: Path, analysis: mlk8s.Analysis = ERRORS, inputs: Any = None,
+    say: Any = print, **options: Any,
+) -> CanaryResult:  # fmt: skip
+    return service.colours().run(analysis, inputs=inputs, told=Told(directory=directory), say=say, **options)
 
 
 def stage(k8s: Kubernetes) -> str | None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import mlk8s
 from mlk8s.assess.evidence import Block, Counts, Decision, Judge, Record
 from mlk8s.assess.rollout_words import Progress
-from mlk8s.operations.canary_run import CanaryResult
 from mlk8s.operations.live import choose_canary
+from mlk8s.operations.rollout_view import CanaryResult
 
 MODEL = "s3://models/iris/2"
 LEFT = "the canary of iris keeps weight 20 % and nobody watches it"

@@ -151,8 +151,8 @@ def test_without_a_front_end_there_are_lines_and_a_picture(tmp_path: Path) -> No
 
 def test_without_a_kernel_there_are_lines() -> None:
     from mlk8s.errors import UsageError
-    from mlk8s.operations.canary_run import Lines
     from mlk8s.operations.live import choose_canary
+    from mlk8s.operations.rollout_view import Lines
 
     view, say = choose_canary(None, "iris", print, lambda: "", tuple)
     assert isinstance(view, Lines) and say is print

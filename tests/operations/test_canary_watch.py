@@ -75,6 +75,8 @@ def test_what_is_over_is_said_too() -> None:
         ({"stage": "promoting"}, None, "the promotion of iris is half done"),
         ({"stage": "rolling-back"}, None, "the rollback of iris is half done"),
         ({"stage": "ended", "outcome": "promoted"}, None, "that of s3://m/2 was promoted"),
+        ({"kind": "bluegreen", "stage": "switching"}, None, "the switch of iris is half done"),
+        ({"kind": "bluegreen", "stage": "rolling-back"}, None, "the way back of iris is half done"),
         ({"kind": "bluegreen", "stage": "after-switch", "weight": 100}, None, "`mlk8s bluegreen abort iris`"),
     ],
 )

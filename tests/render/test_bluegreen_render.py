@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from cases import FACTS
 from mlk8s.render.bluegreen import (
     PREVIEW_HEADER,
     Colour,
+    by_hand,
     identity,
     idle_size,
     live_colour,
@@ -74,6 +76,16 @@ def test_the_idle_colour_has_pods_a_budget_and_a_preview_and_no_way_in() -> None
 def test_a_nodeport_of_the_service_is_not_taken_by_its_preview() -> None:
     spec = SPEC.replace(service_type="NodePort")
     assert one(render_idle(spec, FACTS, "green", 2), "Service")["spec"]["type"] == "ClusterIP"
+
+
+def test_the_command_that_switches_by_hand_makes_the_selector_of_that_colour() -> None:
+    made = {
+        colour: one(render_service(SPEC, FACTS, identity("iris", colour).track), "Service")
+        for colour in ("blue", "green")
+    }
+    patch = json.loads(by_hand("iris", "ml", "blue").partition("'")[2].rpartition("'")[0])
+    selector = {**made["green"]["spec"]["selector"], **patch["spec"]["selector"]}
+    assert selector == made["blue"]["spec"]["selector"]
 
 
 def test_the_autoscaler_follows_the_live_colour_down_to_what_it_measures() -> None:

@@ -10,7 +10,7 @@ import pytest
 import mlk8s
 from mlk8s.assess.evidence import Block, Counts, Judge
 from mlk8s.assess.rollout_words import Progress
-from mlk8s.operations.canary_run import CanaryResult
+from mlk8s.operations.rollout_view import CanaryResult
 from mlk8s.report.canary_end import end_html
 from mlk8s.report.evidence import Entries, share_limit
 from mlk8s.report.live_canary import charts_html, head_html, numbers, said_html
