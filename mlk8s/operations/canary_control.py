@@ -190,7 +190,7 @@ class Controller:
         blind = None if cause is None else f"Prometheus does not answer: {cause}"
         last = on.state.blocks[-_UNSEEN:]
         if cause is None and seen.ready and len(last) == _UNSEEN and all(one.missing for one in last):
-            blind = "Prometheus has no samples of the canary's pods"
+            blind = last[-1].cause
         on.show(seen.weight, blind)
         return decision, blind
 

@@ -198,10 +198,10 @@ def changes(last: Rollout | None, now: Rollout) -> list[str]:
     found = []
     if last is None or last.stage != now.stage:
         found.append(f"{now.stage.replace('-', ' ')}" + (f": {now.why[0]}" if now.why else ""))
-    if now.held != (last.held if last is not None else None):
+    if now.held != (last.held if last is not None else None) and not now.ended:
         found.append(f"held: {now.held}" if now.held is not None else "is not held any more")
     for name, words, again in (
-        ("blind_since", "Prometheus does not answer: the weight stays", "Prometheus answers again"),
+        ("blind_since", "nothing is seen of it: the weight stays", "it is seen again"),
         (
             "unready_since",
             "none of the canary's pods is ready: it gets no requests",
