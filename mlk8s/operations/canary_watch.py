@@ -52,8 +52,11 @@ class Watched:
 
         if self.record is None or not self.record.entries:
             return None
-        title = f"{self.service}: {self.rollout.model} {self.rollout.outcome or 'goes on'}"
-        return draw_entries(self.record.entries, title=title)
+        return draw_entries(self.record.entries, title=self._heading)
+
+    @property
+    def _heading(self) -> str:
+        return f"{self.service}: {self.rollout.model} {self.rollout.outcome or 'goes on'}"
 
     def picture(self) -> Picture:
         """Return weight, requests, intervals and evidence over time as a static picture.
@@ -68,7 +71,7 @@ class Watched:
     def __str__(self) -> str:
         from dataclasses import asdict
 
-        return "\n".join([f"{self.service}:", *status_lines(asdict(self.rollout), self.rollout.by)])
+        return "\n".join([self._heading, *status_lines(asdict(self.rollout), self.rollout.by)])
 
     def __repr__(self) -> str:
         return str(self)

@@ -86,6 +86,7 @@ def test_interrupt_tells_what_is_left(change: dict[str, Any], by: str | None, wo
 def test_picture_is_not_shown_twice() -> None:
     record = Judged().read(ROLLOUT, packed(3))
     watched = Watched("iris", replace(ROLLOUT, stage="ended", outcome="promoted"), record)
+    assert str(watched).splitlines()[0].endswith(" promoted"), "what is left begins with how it ended"
     assert "text/html" in watched._repr_mimebundle_()
     assert watched.picture().figure.get_suptitle() == "iris: s3://m/2 promoted"
     assert set(replace(watched, shown=True)._repr_mimebundle_()) == {"text/plain"}
