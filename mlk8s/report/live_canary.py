@@ -24,7 +24,7 @@ _CLAIMS: dict[Claim, Line] = {
     "worse than stable": Line("worse than stable", "7 3 1 3", 1.6, PURPLE),
 }
 _CANARY, _STABLE = Line("canary", "", 2.2, BLUE), Line("stable", "1 3", 1.8, INK)
-_BAND = Line("its interval", "", 8, SKY)
+_BAND = Line("its interval", "", 8, SKY, ".35")
 _BESIDE = "time since the first weight"
 
 
@@ -121,7 +121,7 @@ def _interval(found: Sequence[MetricEvidence], minutes: Sequence[float], across:
     high = frame.path([(at, 100 * one.high) for at, one in zip(minutes, found, strict=True)])
     low = frame.path([(at, 100 * one.low) for at, one in zip(minutes[::-1], found[::-1], strict=True)])
     parts = [
-        f'<path d="{high}L{low[1:]}Z" fill="{SKY}" fill-opacity=".35" {painted("stroke", SKY)} '
+        f'<path d="{high}L{low[1:]}Z" fill="{SKY}" fill-opacity="{_BAND.opacity}" {painted("stroke", SKY)} '
         'stroke-width=".8"/>',
         frame.level(bound, 100 * last.bound),
         frame.drawn(_STABLE, _percent(minutes, (one.stable_estimate for one in found))),

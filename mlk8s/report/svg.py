@@ -29,12 +29,14 @@ class Line(NamedTuple):
     dashes: str
     width: float
     colour: str
+    opacity: str = ""
 
     @property
     def look(self) -> str:
         """Its attributes."""
         dashes = f' stroke-dasharray="{self.dashes}"' if self.dashes else ""
-        return f'{painted("stroke", self.colour)} stroke-width="{self.width}" fill="none"{dashes}'
+        pale = f' stroke-opacity="{self.opacity}"' if self.opacity else ""
+        return f'{painted("stroke", self.colour)} stroke-width="{self.width}" fill="none"{dashes}{pale}'
 
 
 @dataclass(frozen=True)
