@@ -45,11 +45,16 @@ class Progress:
         if self.blind:
             return f"nothing seen ({self.blind})"
         if self.block.missing:
-            return "nothing seen"
+            return f"nothing seen ({self.block.cause})" if self.block.cause else "nothing seen"
         return f"{self.block.canary.requests} requests, {self.decision.requests} in all"
 
     def _waits(self) -> str:
-        return f"waiting, {to_go(self.decision)}"
+        return "waiting" if self._said else f"waiting, {to_go(self.decision)}"
+
+    @property
+    def _said(self) -> bool:
+        """Whether what is lacking first is that nothing was seen."""
+        return self.block.missing and self.decision.to_go == 0
 
     def states(self) -> tuple[str, ...]:
         """Return what goes on, or keeps it from going on: nothing seen, held, no pod; what is to go."""
@@ -58,13 +63,14 @@ class Progress:
         if self.blind:
             found.append(f"nothing seen ({self.blind}): the weight stays")
         elif block.missing:
-            found.append("nothing was seen in the last block")
+            cause = f": {block.cause}" if block.cause else ""
+            found.append(f"nothing was seen in the last block{cause}")
         if self.held:
             found.append(f"held: {self.held}; only a rollback is done by itself")
         elif not self.weight and not decision.final:
             found.append("weight 0: it gets no requests until a pod of it is ready")
         if not decision.final:
-            found.append(to_go(decision))
+            found += [] if self._said else [to_go(decision)]
         elif decision.action == "promote":
             found.append(f"{'would be promoted' if self.held else 'promotion'}: {decision.reasons[0]}")
         elif decision.action == "rollback":
@@ -77,7 +83,8 @@ class Progress:
 def to_go(decision: Decision) -> str:
     """Return how much is still needed, in words."""
     if not decision.requests:
-        return "the canary has had no requests"
+        unseen = decision.blocks and decision.missing == decision.blocks
+        return "no request was counted yet" if unseen else "the canary has had no requests"
     if decision.to_go is None:
         return "requests to go cannot be told yet"
     if decision.to_go == 0:

@@ -74,7 +74,7 @@ class Counts:
             return self._read(start, seconds, weight), None
         except Mlk8sError as error:
             note = f"Prometheus did not answer: {error.what}"
-            return Block(start, seconds, weight, missing=True, notes=(note,)), error.what
+            return Block(start, seconds, weight, missing=True, notes=(note,), cause=note), error.what
 
     def _read(self, start: float, seconds: float, weight: int) -> Block:
         found, theirs = self._prometheus.samples(self.selector), self._prometheus.samples(self.ingress)
@@ -83,7 +83,7 @@ class Counts:
             self.cursor, [*series(found), *unanswered(theirs)], start=start, seconds=seconds, weight=weight,
             version_of=self.version_of, edges=self._edges, started=started(found),
         )  # fmt: skip
-        return replace(block, missing=False) if first else block
+        return replace(block, missing=False, cause="") if first else block
 
     def version_of(self, labels: Mapping[str, str]) -> Version | None:
         """Tell by its pod's name whose a series is, or by the name of the controller's service."""

@@ -51,8 +51,11 @@ class Watched:
 
         if self.record is None or not self.record.entries:
             return None
-        title = f"{self.service}: {self.rollout.model} {self.rollout.outcome or 'goes on'}"
-        return draw_entries(self.record.entries, title=title)
+        return draw_entries(self.record.entries, title=self._heading)
+
+    @property
+    def _heading(self) -> str:
+        return f"{self.service}: {self.rollout.model} {self.rollout.outcome or 'goes on'}"
 
     def picture(self) -> Picture:
         """Return weight, requests, intervals and evidence over time as a static picture.
@@ -67,7 +70,7 @@ class Watched:
     def __str__(self) -> str:
         from dataclasses import asdict
 
-        return "\n".join([f"{self.service}:", *status_lines(asdict(self.rollout), self.rollout.by)])
+        return "\n".join([self._heading, *status_lines(asdict(self.rollout), self.rollout.by)])
 
     def __repr__(self) -> str:
         return str(self)
@@ -194,10 +197,10 @@ def changes(last: Rollout | None, now: Rollout) -> list[str]:
     found = []
     if last is None or last.stage != now.stage:
         found.append(f"{now.stage.replace('-', ' ')}" + (f": {now.why[0]}" if now.why else ""))
-    if now.held != (last.held if last is not None else None):
+    if now.held != (last.held if last is not None else None) and not now.ended:
         found.append(f"held: {now.held}" if now.held is not None else "is not held any more")
     for name, words, again in (
-        ("blind_since", "Prometheus does not answer: the weight stays", "Prometheus answers again"),
+        ("blind_since", "nothing is seen of it: the weight stays", "it is seen again"),
         (
             "unready_since",
             "none of the canary's pods is ready: it gets no requests",

@@ -110,7 +110,7 @@ class ControlledRollout(EndingRollout):
         blind = None if cause is None else f"Prometheus does not answer: {cause}"
         last = self.state.blocks[-_UNSEEN:]
         if cause is None and seen.ready and len(last) == _UNSEEN and all(one.missing for one in last):
-            blind = f"Prometheus has no samples of {self.words.pods}"
+            blind = last[-1].cause.replace("the canary's pods", self.words.pods)
         self.show(seen.weight, blind)
         return decision, blind
 

@@ -11,7 +11,7 @@ from mlk8s.assess.rollout_words import Progress
 from mlk8s.report.evidence import FLOOR, Entries, minutes_of, share_limit
 from mlk8s.report.live import Number, numbers_cells
 from mlk8s.report.plots import BLUE, PURPLE, SKY, VERMILLION
-from mlk8s.report.svg import INK, Frame, Line, Point, beside, round_up, short, text
+from mlk8s.report.svg import INK, Frame, Line, Point, beside, painted, round_up, short, text
 
 _WIDTH, _HEIGHT = 372, 168
 _MOST = 150
@@ -24,7 +24,7 @@ _CLAIMS: dict[Claim, Line] = {
     "worse than stable": Line("worse than stable", "7 3 1 3", 1.6, PURPLE),
 }
 _CANARY, _STABLE = Line("canary", "", 2.2, BLUE), Line("stable", "1 3", 1.8, INK)
-_BAND = Line("its interval", "", 8, SKY)
+_BAND = Line("its interval", "", 8, SKY, ".35")
 _BESIDE = "time since the first weight"
 
 
@@ -121,7 +121,8 @@ def _interval(found: Sequence[MetricEvidence], minutes: Sequence[float], across:
     high = frame.path([(at, 100 * one.high) for at, one in zip(minutes, found, strict=True)])
     low = frame.path([(at, 100 * one.low) for at, one in zip(minutes[::-1], found[::-1], strict=True)])
     parts = [
-        f'<path d="{high}L{low[1:]}Z" fill="{SKY}" fill-opacity=".35" stroke="{SKY}" stroke-width=".8"/>',
+        f'<path d="{high}L{low[1:]}Z" fill="{SKY}" fill-opacity="{_BAND.opacity}" {painted("stroke", SKY)} '
+        'stroke-width=".8"/>',
         frame.level(bound, 100 * last.bound),
         frame.drawn(_STABLE, _percent(minutes, (one.stable_estimate for one in found))),
         frame.drawn(_CANARY, _percent(minutes, (one.estimate for one in found))),
@@ -150,16 +151,16 @@ def _evidence(found: Sequence[MetricEvidence], minutes: Sequence[float], across:
         _WIDTH,
         _HEIGHT,
     )
-    parts = []
+    parts, labels = [], []
     for look, now, claim in tested:
         if claim != "worse than stable":  # its line is that of "worse than the SLO"
             parts.append(frame.level(look._replace(width=1.0), now.line))
-            parts.append(_line_label(frame, now, look.colour))
+            labels.append(_line_label(frame, now, look.colour))
         parts.append(frame.drawn(look, list(zip(minutes, values[claim], strict=True))))
     ticks = [(float(value), f"{value}") for value in range(-2, int(top) + 1, 2)]
     words = ", ".join(f"{now.claim} {now.log10:.1f} of {now.line:.1f}" for _, now, _ in tested)
     alt = f"Evidence for {metric_words(last)}, powers of ten of its decision line: {words}"
-    return frame.chart(parts, ticks=ticks, below=_below(across), alt=alt)
+    return frame.chart([*parts, *labels], ticks=ticks, below=_below(across), alt=alt)
 
 
 def _line_label(frame: Frame, now: Evidence, colour: str) -> str:

@@ -11,6 +11,10 @@ from typing import NamedTuple
 
 INK = "currentColor"
 """What the front end writes with: black on white, white on black."""
+_SHARE = 70
+"""Percent of a colour; the rest is ink, so that it is seen on white and on black (3 to 1, text 4.5 to 1)."""
+_HALO = "stroke:var(--jp-layout-color0,transparent);stroke-width:3px;paint-order:stroke"
+"""Keeps a word readable that a line runs through."""
 LEFT, RIGHT, BOTTOM = 44, 8, 20
 """Pixels beside and below the frame."""
 _TITLE, _ROW = 20, 14
@@ -25,12 +29,14 @@ class Line(NamedTuple):
     dashes: str
     width: float
     colour: str
+    opacity: str = ""
 
     @property
     def look(self) -> str:
         """Its attributes."""
         dashes = f' stroke-dasharray="{self.dashes}"' if self.dashes else ""
-        return f'stroke="{self.colour}" stroke-width="{self.width}" fill="none"{dashes}'
+        pale = f' stroke-opacity="{self.opacity}"' if self.opacity else ""
+        return f'{painted("stroke", self.colour)} stroke-width="{self.width}" fill="none"{dashes}{pale}'
 
 
 @dataclass(frozen=True)
@@ -155,8 +161,21 @@ def beside(charts: Sequence[str]) -> str:
 
 def text(x: float, y: float, words: str, anchor: str, *, colour: str = "") -> str:
     """Return a small text; `anchor` is start, middle or end."""
-    fill = f' fill="{colour}"' if colour else ""
+    fill = f" {painted('fill', colour, _HALO)}" if colour else ""
     return f'<text x="{x:g}" y="{y:g}" font-size="10" text-anchor="{anchor}"{fill}>{escape(words)}</text>'
+
+
+def painted(what: str, colour: str, more: str = "") -> str:
+    """Return the attributes that paint with a colour, which the theme's ink makes lighter or darker.
+
+    Args:
+        what: fill or stroke.
+        more: further style.
+    """
+    # The plain attribute is for a browser that cannot mix.
+    mixed = f"{what}:color-mix(in srgb,{colour} {_SHARE}%,{INK})" if colour != INK else ""
+    style = ";".join(part for part in (mixed, more) if part)
+    return f'{what}="{colour}"' + (f' style="{style}"' if style else "")
 
 
 def round_up(value: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import nan
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -99,7 +99,7 @@ def test_a_reset_counts_from_zero_and_is_told() -> None:
     assert block.canary.requests == 10 + 7
     assert block.notes == (
         "new-1: a counter began again (restart): requests after the last scrape before it are lost",
-        "no scrape of the stable version in this block: the canary is not compared",
+        "Prometheus has no samples of the stable version's pods: the canary is not compared",
     )
 
 
@@ -116,7 +116,8 @@ def test_missing_scrapes_make_a_block_missing_and_lose_nothing() -> None:
     cursor = baseline(pair("new-1", [(0, 0)]))
     cursor, gap = read(cursor, [], 0)
     assert gap.missing and gap.canary.requests == 0
-    assert "no scrape of the canary in this block: it only lets time go by" in gap.notes
+    assert gap.cause == "Prometheus has no samples of the canary's pods (new-1)"
+    assert f"{gap.cause}: the block only lets time go by" in gap.notes
     assert "new-1: no scrape in this block" in gap.notes
     _, after = read(cursor, pair("new-1", [(12, 40)]), 10)
     assert after.canary.requests == 40 and not after.missing
@@ -139,8 +140,74 @@ def test_nan_and_disorder_are_left_out_and_told() -> None:
     _, block = read(cursor, [series("new-1", [(2, 5), (4, nan), (3, 1), (2, 9), (8, 12)])], 0)
     # (3, 1) after (2, 5) is a reset; (2, 9) is out of order.
     assert block.canary.requests == 5 + 1 + 11
-    assert "new-1: a value that is no count (NaN) was left out" in block.notes
+    name = f'{REQUESTS}_count{{code="200"}}'
+    assert f"new-1: {name} is NaN in a scrape that was left out" in block.notes
+    assert not block.missing, "the growth up to the last sample has what was left out"
     assert "new-1: a sample that was out of order was left out" in block.notes
+
+
+@pytest.mark.parametrize(("value", "word"), [(nan, "NaN"), (inf, "+Inf"), (-inf, "-Inf"), (-3.0, "-3")])
+def test_a_version_of_which_one_series_is_no_count_is_not_judged_until_it_is_one(
+    value: float, word: str
+) -> None:
+    both = [*pair("new-1", [(0, 0)]), series("new-1", [(0, 2)], code="500"), *pair("old-1", [(0, 0)])]
+    good = [*pair("new-1", [(9, 40)]), *pair("old-1", [(9, 90)])]
+    cursor, block = read(baseline(both), [*good, series("new-1", [(4, 3), (9, value)], code="500")], 0)
+    name = f'{REQUESTS}_count{{code="500"}}'
+    assert block.missing and (block.canary.requests, block.canary.errors) == (0, 0), "no failure is hidden"
+    assert block.cause == f"new-1: {name} is {word}"
+    assert f"{block.cause}: the block only lets time go by" in block.notes
+    assert block.stable.requests == 90
+    later = [*pair("new-1", [(19, 45)]), *pair("old-1", [(19, 99)]), series("new-1", [(19, 7)], code="500")]
+    _, block = read(cursor, later, 10)
+    assert (block.canary.requests, block.canary.errors) == (45 + 5, 5), "nothing of it was lost"
+    assert block.stable.requests == 9, "and nothing is counted twice"
+    old = series("new-0", [(-9, value)], code="500")
+    _, block = read(baseline([*both, old]), [*good, old], 0)
+    assert block.canary.requests == 40 and block.notes == (), "of a pod that was there before"
+
+
+def test_a_series_that_was_no_count_from_the_beginning_counts_from_its_first_count() -> None:
+    def failed(*points: tuple[float, float]) -> Series:
+        return series("new-1", list(points), code="500")
+
+    cursor = baseline([*pair("new-1", [(0, 0)]), failed((0, nan))])
+    found = [*pair("new-1", [(9, 8)]), failed((0, nan), (5, 70), (9, 72))]
+    _, block = read(cursor, found, 0)
+    assert (block.canary.requests, block.canary.errors) == (8 + 2, 2), "70 may be of long ago"
+    _, block = read(cursor, found, 0, started={"new-1": 2.0})
+    assert block.canary.errors == 72, "its process is new"
+
+
+def test_a_counter_that_falls_without_a_restart_is_no_count_in_that_block() -> None:
+    cursor = baseline([*pair("new-1", [(0, 500)]), *pair("old-1", [(0, 0)])])
+    found = [*pair("new-1", [(4, 510), (9, 300)]), *pair("old-1", [(9, 5)])]
+    _, restart = read(cursor, found, 0, started={"new-1": 6.0})
+    assert restart.canary.requests == 310
+    cursor, fell = read(cursor, found, 0, started={"new-1": -60.0})
+    assert fell.missing and fell.canary.requests == 0
+    assert f'new-1: {REQUESTS}_count{{code="200"}} fell without a restart' in fell.cause
+    _, then = read(cursor, pair("new-1", [(19, 304)]), 10, started={"new-1": -60.0})
+    assert then.canary.requests == 4 and not then.missing, "it counts on from where it fell to"
+
+
+def test_a_stable_version_with_numbers_that_are_no_counts_is_not_compared_with() -> None:
+    cursor = baseline([*pair("new-1", [(0, 0)]), *pair("old-1", [(0, 0)])])
+    _, block = read(cursor, [*pair("new-1", [(9, 3)]), *pair("old-1", [(9, nan)])], 0)
+    assert not block.missing and block.canary.requests == 3 and block.stable.requests == 0
+    assert any(note.endswith("the canary is not compared") for note in block.notes)
+
+
+def test_what_the_controller_answered_counts_where_the_servers_numbers_are_none() -> None:
+    def unanswered(at: float, value: float) -> Series:
+        return Series({"__name__": "ingress_unanswered", "pod": "new-way-in"}, [(at, value)])
+
+    cursor = baseline([*pair("new-1", [(0, 0)]), unanswered(0, 1)])
+    cursor, block = read(cursor, [*pair("new-1", [(9, nan)]), unanswered(9, 4)], 0)
+    assert (block.canary.requests, block.canary.errors, block.missing) == (3, 3, False)
+    assert any("only what the controller answered is known" in note for note in block.notes)
+    _, block = read(cursor, [*pair("new-1", [(19, 6)]), unanswered(19, 4)], 10)
+    assert (block.canary.requests, block.canary.errors) == (6, 0), "they are counted once"
 
 
 def test_a_new_pod_counts_from_its_start_unless_it_may_be_older() -> None:

@@ -34,7 +34,14 @@ def test_line_says_what_was_not_seen_and_why_nothing_changes() -> None:
     gap = Block(0.0, 10.0, 20, missing=True)
     line = str(Progress("iris", "s3://m/2", 20, gap, judged(gap), held="somebody asked", blind="503"))
     assert "nothing seen (503)" in line
-    assert "the canary has had no requests" in line
+    assert "no request was counted yet" in line
+    named = Block(0.0, 10.0, 20, missing=True, cause="pod-1: REQUESTS is NaN")
+    progress = Progress("iris", "s3://m/2", 20, named, judged(named))
+    assert "nothing seen (pod-1: REQUESTS is NaN)" in str(progress)
+    assert progress.states()[0] == "nothing was seen in the last block: pod-1: REQUESTS is NaN"
+    assert any("last block: pod-1: REQUESTS is NaN" in reason for reason in progress.decision.reasons)
+    idle = Block(0.0, 10.0, 20)
+    assert "the canary has had no requests" in str(Progress("iris", "s3://m/2", 20, idle, judged(idle)))
     assert line.endswith("held: somebody asked")
 
 

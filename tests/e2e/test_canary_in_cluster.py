@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from e2e_tools import wait_for
+from kernel_front import running_kernel
 from onnx_models import ROW, broken, greedy, scaling
+from rollout_cell import Cell
 from rollout_process import ERRORS as QUICK
 
 import mlk8s
@@ -131,20 +134,55 @@ def test_requests_that_end_the_server_count_as_failed(
     assert record.differences() == []
 
 
-def test_controller_may_do_nothing_else(k8s: Kubernetes, service: Service, models: dict[str, str]) -> None:
-    canary = service.running_canary()
-    canary.launch(ERRORS.replace(deadline="60s", at_deadline="rollback"), model=models["1"])
-    account = f"system:serviceaccount:{k8s.namespace}:{JOB}"
-    try:
-        assert may(k8s, account, "patch", "deployments", "apps", NAME)
-        assert may(k8s, account, "create", "ingresses", "networking.k8s.io")
-        assert not may(k8s, account, "get", "secrets", "", "mlk8s-storage")
-        assert not may(k8s, account, "patch", "deployments", "apps", "another")
-        assert not may(k8s, account, "delete", "ingresses", "networking.k8s.io", "another")
-        assert not may(k8s, account, "create", "pods/exec", "")
-        assert not may(k8s, account, "list", "nodes", "", space=None)
-    finally:
-        canary.rollback()
+@pytest.mark.timeout(400)
+def test_cells_follow_it_ask_it_and_leave_it_to_the_job_which_may_do_nothing_else(
+    local_cluster: Any, k8s: Kubernetes, service: Service, models: dict[str, str], tmp_path: Path
+) -> None:
+    canary, stable = service.running_canary(), service.status().model
+    other = models["1"] if stable != models["1"] else models["2"]
+    place = local_cluster, k8s.namespace, NAME, "follow(told=told, live=True)"
+    with service.background([ROW], rps=15) as background, running_kernel() as kernel:
+        canary.launch(ERRORS.replace(bake="8m", deadline="10m"), model=other)
+        only_what_a_rollout_needs(k8s)
+        cell = Cell(kernel, *place, tmp_path / "interrupted")
+        cell.front.until(lambda: cell.front.named("ButtonModel"))
+        cell.front.seen()
+        cell.until("of the canary")
+        cell.front.until(lambda: cell.shown().count("<svg") == 3)  # requests, interval, evidence
+        cell.click("Hold")
+        cell.until("held: ")
+        assert (canary.status().rollout or {})["held"], "the Job holds it"
+        cell.click("Go on")
+        cell.front.until(lambda: "held: " not in cell.shown().split("<svg")[0], 120)
+        kernel[0].interrupt_kernel()
+        left = cell.left("KeyboardInterrupt")
+        assert re.search(
+            rf"interrupted: the rollout of {NAME} goes on at weight \d+ %: \S*{JOB}-", left["text/plain"]
+        )
+        assert set(left) == {"text/plain", "text/html", "image/png"}
+        status = canary.status()
+        assert status.phase == "running" and JOB in str(status.operator), (
+            "nobody but the cell was interrupted"
+        )
+
+        cell = Cell(kernel, *place, tmp_path / "rolled-back")
+        cell.front.until(lambda: cell.front.named("ButtonModel"))
+        cell.front.seen()
+        cell.until("of the canary")
+        cell.click("Roll back")
+        cell.click("No")
+        cell.click("Roll back")
+        cell.click("Yes, roll back")
+        left = cell.left()
+        assert not [content for kind, content in cell.front.outputs if kind == "stream"], "what is seen"
+    assert background.failures() == (), background.summary()
+    assert f"{NAME}: {other} rolled back" in left["text/plain"]
+    assert "asked: rollback" in left["text/html"] and 'alt="A canary over ' in left["text/html"]
+    assert set(left) == {"text/plain", "text/html", "image/png"}
+    with (tmp_path / "rolled-back" / "evidence.jsonl").open() as file:
+        record = Record.read(file)
+    assert record.entries and record.differences() == []
+    assert service.status().model == stable
 
 
 def test_what_is_refused_is_refused_here_and_leaves_nothing(
@@ -160,6 +198,18 @@ def test_what_is_refused_is_refused_here_and_leaves_nothing(
         canary.launch()
     wait_for(lambda: k8s.cluster.find("Job", JOB) is None)
     wait_for(lambda: k8s.cluster.find("Role", JOB) is None)
+
+
+def only_what_a_rollout_needs(k8s: Kubernetes) -> None:
+    """See that the controller's account may do that, and nothing else."""
+    account = f"system:serviceaccount:{k8s.namespace}:{JOB}"
+    assert may(k8s, account, "patch", "deployments", "apps", NAME)
+    assert may(k8s, account, "create", "ingresses", "networking.k8s.io")
+    assert not may(k8s, account, "get", "secrets", "", "mlk8s-storage")
+    assert not may(k8s, account, "patch", "deployments", "apps", "another")
+    assert not may(k8s, account, "delete", "ingresses", "networking.k8s.io", "another")
+    assert not may(k8s, account, "create", "pods/exec", "")
+    assert not may(k8s, account, "list", "nodes", "", space=None)
 
 
 def may(

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel_front import Front, Kernel, running_kernel
+from kernel_front import Kernel, running_kernel
 from onnx_models import ROW, scaling
+from rollout_cell import Cell
 
 import mlk8s
 from mlk8s.operations import rollout_state
@@ -18,16 +19,6 @@ from mlk8s.operations.service import Service
 from mlk8s.storage.models import upload_model
 
 NAME = "watched"
-CELL = """
-import mlk8s
-from mlk8s.operations.canary_run import Told
-told = Told(directory={directory!r})
-k8s = mlk8s.connect(kubeconfig={kubeconfig!r}, namespace={namespace!r})
-canary = k8s.service({name!r}).running_canary()
-slo = mlk8s.Slo(errors=0.2)
-analysis = mlk8s.Analysis(slo=slo, block="4s", bake="8m", deadline="10m", min_weight=30)
-result = canary.{verb}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -55,55 +46,14 @@ def kernels() -> Iterator[tuple[Kernel, Kernel]]:
         yield one, two
 
 
-class Cell:
-    """A cell that shows a rollout, and its buttons."""
-
-    def __init__(self, kernel: Kernel, local: Any, k8s: Kubernetes, verb: str, directory: Path) -> None:
-        code = CELL.format(
-            kubeconfig=str(local.kubeconfig), namespace=k8s.namespace, name=NAME, verb=verb,
-            directory=str(directory),
-        )  # fmt: skip
-        self.front = Front(kernel[1], code)
-
-    def shown(self) -> str:
-        """Return what the widgets show now."""
-        front = self.front
-        return " ".join(str(front.widgets[comm].get("value", "")) for comm in front.named("HTMLModel"))
-
-    def until(self, words: str) -> None:
-        self.front.until(lambda: words in self.shown(), 120)
-
-    def click(self, word: str) -> None:
-        """Click the button on which the word stands, when it can be clicked."""
-        found: list[str] = []
-
-        def ready() -> bool:
-            found[:] = [
-                comm
-                for comm in self.front.named("ButtonModel")
-                if (state := self.front.widgets[comm])["description"] == word and not state["disabled"]
-            ]
-            return bool(found)
-
-        self.front.until(ready, 120)
-        self.front.click(found[0])
-
-    def left(self) -> dict[str, str]:
-        """Return the output that stays."""
-        self.front.until(lambda: self.front.over, 120)
-        assert not [content for kind, content in self.front.outputs if kind == "error"]
-        return [data["data"] for kind, data in self.front.outputs if kind == "update_display_data"][-1]
-
-
 @pytest.mark.timeout(400)
 def test_cell_that_works_on_it_holds_and_rolls_back_at_a_click(
     local_cluster: Any, k8s: Kubernetes, service: Service, models: list[str],
     kernels: tuple[Kernel, Kernel], tmp_path: Path,
 ) -> None:  # fmt: skip
     with service.background([ROW], rps=15) as background:
-        cell = Cell(
-            kernels[0], local_cluster, k8s, f"run(analysis, model={models[1]!r}, told=told)", tmp_path
-        )
+        run = f"run(analysis, model={models[1]!r}, told=told)"
+        cell = Cell(kernels[0], local_cluster, k8s.namespace, NAME, run, tmp_path)
         cell.until("of the canary")
         assert k8s.cluster.list("Deployment", labels=selector(NAME)), "the canary is there"
         cell.click("Hold")
@@ -113,7 +63,7 @@ def test_cell_that_works_on_it_holds_and_rolls_back_at_a_click(
         assert held.held is not None
         cell.click("Go on")
         cell.front.until(lambda: "held: " not in cell.shown().split("<svg")[0], 120)
-        watching = Cell(kernels[1], local_cluster, k8s, "watch()", tmp_path)
+        watching = Cell(kernels[1], local_cluster, k8s.namespace, NAME, "watch()", tmp_path)
         watching.until("of the canary")
         cell.click("Roll back")
         cell.click("Yes, roll back")
@@ -135,11 +85,10 @@ def test_cell_that_only_watches_asks_the_process_that_works(
     kernels: tuple[Kernel, Kernel], tmp_path: Path,
 ) -> None:  # fmt: skip
     with service.background([ROW], rps=15):
-        working = Cell(
-            kernels[0], local_cluster, k8s, f"run(analysis, model={models[1]!r}, told=told)", tmp_path
-        )
+        run = f"run(analysis, model={models[1]!r}, told=told)"
+        working = Cell(kernels[0], local_cluster, k8s.namespace, NAME, run, tmp_path)
         working.until("of the canary")
-        watching = Cell(kernels[1], local_cluster, k8s, "watch()", tmp_path)
+        watching = Cell(kernels[1], local_cluster, k8s.namespace, NAME, "watch()", tmp_path)
         watching.until("of the canary")
         watching.click("Promote")
         watching.click("Yes, promote")

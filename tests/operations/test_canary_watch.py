@@ -47,7 +47,7 @@ def test_blocks_are_judged_once_and_anew_when_the_evidence_begins_anew(monkeypat
     [
         ({"held": "alice asked for it"}, ["held: alice asked for it"]),
         ({"weight": 40}, ["weight 40"]),
-        ({"blind_since": 1.0}, ["Prometheus does not answer: the weight stays"]),
+        ({"blind_since": 1.0}, ["nothing is seen of it: the weight stays"]),
         ({"unready_since": 1.0, "weight": 0},
          ["none of the canary's pods is ready: it gets no requests", "weight 0"]),
         ({"stage": "rolling-back", "why": ("too many errors",)}, ["rolling back: too many errors"]),
@@ -60,10 +60,10 @@ def test_changes_are_said_in_words(change: dict[str, Any], said: list[str]) -> N
 
 def test_what_is_over_is_said_too() -> None:
     held = replace(ROLLOUT, held="x", blind_since=1.0)
-    assert changes(held, ROLLOUT) == ["is not held any more", "Prometheus answers again"]
+    assert changes(held, ROLLOUT) == ["is not held any more", "it is seen again"]
     assert changes(None, held)[0] == "analysing"
     ended = replace(ROLLOUT, stage="ended", outcome="rolled back", why=("blind",))
-    assert "Prometheus answers again" not in changes(held, ended), "nobody looked"
+    assert changes(held, ended) == ["ended: blind"], "nobody looked, and it is held no more"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,7 @@ def test_interrupt_tells_what_is_left(change: dict[str, Any], by: str | None, wo
 def test_picture_is_not_shown_twice() -> None:
     record = Judged().read(ROLLOUT, packed(3))
     watched = Watched("iris", replace(ROLLOUT, stage="ended", outcome="promoted"), record)
+    assert str(watched).splitlines()[0].endswith(" promoted"), "what is left begins with how it ended"
     assert "text/html" in watched._repr_mimebundle_()
     assert watched.picture().figure.get_suptitle() == "iris: s3://m/2 promoted"
     assert set(replace(watched, shown=True)._repr_mimebundle_()) == {"text/plain"}

@@ -64,6 +64,7 @@ class Block:
         notes: what was not as it should be (a counter reset, a late scrape, a series that went stale), a
             sentence each.
         missing: nothing could be read: neither a pass nor a failure; it only lets time go by.
+        cause: why, where it is missing: who did not answer, or which metric of which pod is no count.
     """
 
     start: float
@@ -73,6 +74,7 @@ class Block:
     stable: Counts = Counts()
     notes: tuple[str, ...] = ()
     missing: bool = False
+    cause: str = ""
 
     @property
     def end(self) -> float:
@@ -81,7 +83,7 @@ class Block:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {
+        values = {
             "start": self.start,
             "seconds": self.seconds,
             "weight": self.weight,
@@ -90,6 +92,7 @@ class Block:
             "notes": list(self.notes),
             "missing": self.missing,
         }
+        return values | ({"cause": self.cause} if self.cause else {})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Block:
@@ -102,4 +105,5 @@ class Block:
             Counts.from_dict(values["stable"]),
             tuple(values.get("notes") or ()),
             bool(values.get("missing")),
+            str(values.get("cause") or ""),
         )

@@ -27,9 +27,12 @@ Point = tuple[float, float]
 _COUNT, _BUCKET = f"{REQUESTS}_count", f"{REQUESTS}_bucket"
 UNANSWERED = "ingress_unanswered"
 """Name of a series of requests that the ingress controller answered itself, for want of a server's answer."""
+_COUNTED = (_COUNT, _BUCKET, UNANSWERED)
 _PODS = ("pod", "instance")
 _SHOWN = 5
 """Pods that a note names."""
+_SKEW = 5.0
+"""Seconds by which the clocks of Prometheus' node and of a pod's may differ."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,11 @@ class _Reader:
         self._version: dict[str, Version] = {}
         self._edges_read: set[float] = set()
         self._told: dict[str, set[str]] = defaultdict(set)
+        self._keys: dict[str, Version] = {}  # series of the model servers' own counters
+        self._unanswered: dict[Version, float] = defaultdict(float)
+        # What is no count, and what fell without a restart: where a part is unknown, nothing is judged.
+        self._no_count: dict[Version, set[str]] = defaultdict(set)
+        self._fell: dict[Version, set[str]] = defaultdict(set)
 
     def take(self, one: Series) -> None:
         version = self._version_of(one.labels)
@@ -212,27 +220,31 @@ class _Reader:
         if name == _BUCKET:
             self._edges_read.add(float(one.labels.get("le", "inf")))
         self._version[pod] = version
-        points = self._usable(one.points, pod, self._before.last.get(key))
+        if name in (_COUNT, _BUCKET):
+            self._keys[key] = version
+        points = self._usable(one, version, pod, self._before.last.get(key))
         if not points:
             return
         self._seen[pod] = max(self._seen.get(pod, -inf), points[-1][0])
         if not name.startswith("ingress_"):
             self._fresh.add(version)
         self._last[key] = points[-1]
-        if name not in (_COUNT, _BUCKET, UNANSWERED):
+        if name not in _COUNTED:
             return
-        grown = self._grown(key, pod, points)
+        grown = self._grown(one, version, pod, points)
         if grown:
             self._count(version, one.labels, name, grown)
 
-    def _usable(self, points: Sequence[Point], pod: str, last: Point | None) -> list[Point]:
+    def _usable(self, one: Series, version: Version, pod: str, last: Point | None) -> list[Point]:
         since = last[0] if last else -inf
         found: list[Point] = []
-        for at, value in points:
+        no_count = ""  # the newest sample, where it is none
+        for at, value in one.points:
             if not since < at <= self._end + 1e-6:
                 continue
-            if isnan(value) or isinf(value) or value < 0:
-                self._told["a value that is no count (NaN) was left out"].add(pod)
+            if not _is_count(value):
+                if at > self._before.at:  # else it was told, or is of a pod that was there before
+                    no_count = f"{_metric(one.labels)} is {_value(value)}"
                 continue
             if found and at <= found[-1][0]:
                 self._told["a sample that was out of order was left out"].add(pod)
@@ -240,28 +252,46 @@ class _Reader:
             if last and at < self._start - 1e-6 and at <= self._before.at:
                 self._told["a scrape came late and is counted now"].add(pod)
             found.append((at, value))
+            if no_count:  # the growth up to this one has what was left out
+                self._told[f"{no_count} in a scrape that was left out"].add(pod)
+                no_count = ""
+        if no_count and not self._first and one.labels.get("__name__") in _COUNTED:
+            self._no_count[version].add(f"{pod}: {no_count}")
         return found
 
-    def _grown(self, key: str, pod: str, points: list[Point]) -> float:
+    def _grown(self, one: Series, version: Version, pod: str, points: list[Point]) -> float:
         """Return by how much a counter grew over the points; after a reset it began at zero."""
-        last = self._before.last.get(key)
+        last = self._before.last.get(_key(one.labels))
         grown = 0.0
         if last is None:
             if self._first:
                 return 0.0
-            value = points[0][1] if self._from_zero(pod) else 0.0
+            value = points[0][1] if not self._was_no_count(one) and self._from_zero(pod) else 0.0
             grown, last = value, points[0]
             points = points[1:]
         for point in points:
             if point[1] < last[1]:
-                self._told[
-                    "a counter began again (restart): requests after the last scrape before it are lost"
-                ].add(pod)
+                if self._restarted(pod, last[0]):
+                    self._told[
+                        "a counter began again (restart): requests after the last scrape before it are lost"
+                    ].add(pod)
+                else:
+                    self._fell[version].add(f"{pod}: {_metric(one.labels)} fell without a restart")
                 grown += point[1]
             else:
                 grown += point[1] - last[1]
             last = point
         return grown
+
+    def _was_no_count(self, one: Series) -> bool:
+        """Tell whether a series that was never read was there before, as no count: it counts from now on."""
+        born = self._started.get(_pod(one.labels), -inf)
+        return any(born < at <= self._before.at and not _is_count(value) for at, value in one.points)
+
+    def _restarted(self, pod: str, last: float) -> bool:
+        """Tell whether a pod's process started after its last sample, or nothing is known of that."""
+        born = self._started.get(pod, inf)
+        return not born < last - _SKEW
 
     def _from_zero(self, pod: str) -> bool:
         """Tell whether a series that was never read counts from zero: a new answer of a known pod, or a pod
@@ -280,6 +310,7 @@ class _Reader:
         sums, wrong = self._sums[version], name == UNANSWERED or self._error_of(labels)
         if name == UNANSWERED:
             self._told[f"{round(grown):,} requests of {version} had no answer but the controller's"].add("")
+            self._unanswered[version] += grown
         if name in (_COUNT, UNANSWERED):
             sums["requests"] += grown
             sums["errors" if wrong else "right"] += grown
@@ -299,19 +330,45 @@ class _Reader:
         stale = {pod for pod in self._pods_before if pod and pod not in self._seen and self._known(pod)}
         if stale:
             notes.append(f"{_named(stale)}: no scrape in this block")
-        unseen = "canary" not in self._fresh and not self._first
-        missing = unseen and not self._sums["canary"]["requests"]
+        cause = "" if self._first else self._unknown("canary")
+        missing = bool(cause) and not self._unanswered["canary"]
         if missing:
-            notes.append("no scrape of the canary in this block: it only lets time go by")
-        elif unseen:
-            notes.append("no scrape of the canary in this block: only what the controller answered is known")
-        if "stable" not in self._fresh and not self._first and not missing:
-            notes.append("no scrape of the stable version in this block: the canary is not compared")
-        counts = {version: self._counts(version, notes) for version in self._sums}
-        return Block(self._start, seconds, weight, counts["canary"], counts["stable"], tuple(notes), missing)
+            notes.append(f"{cause}: the block only lets time go by")
+        elif cause:
+            notes.append(f"{cause}: only what the controller answered is known")
+        other = "" if self._first else self._unknown("stable")
+        if other and not missing:
+            notes.append(f"{other}: the canary is not compared")
+        counts = {
+            "canary": self._only_unanswered("canary") if cause else self._counts("canary", notes),
+            "stable": self._only_unanswered("stable") if other else self._counts("stable", notes),
+        }
+        return Block(
+            self._start, seconds, weight, counts["canary"], counts["stable"], tuple(notes), missing,
+            cause if missing else "",
+        )  # fmt: skip
+
+    def _unknown(self, version: Version) -> str:
+        """Return why a version's requests in this block are not known; empty where they are."""
+        wrong = self._no_count[version] or self._fell[version]
+        if wrong:
+            return _named(wrong)
+        if version in self._fresh:
+            return ""
+        unseen = {pod for pod in self._pods_before if pod and self._version_of({"pod": pod}) == version}
+        words = "the canary's pods" if version == "canary" else "the stable version's pods"
+        return f"Prometheus has no samples of {words}" + (f" ({_named(unseen)})" if unseen else "")
+
+    def _only_unanswered(self, version: Version) -> Counts:
+        requests = round(self._unanswered[version])
+        return Counts(requests, requests, dict.fromkeys(self._edges, 0))
 
     def cursor(self) -> Cursor:
-        return Cursor(self._last, max(self._before.at, self._end), bool(self._fresh))
+        """Return how far was read; a version of which a part was no count is read again with the next."""
+        kept = {key for key, version in self._keys.items() if self._no_count[version]}
+        last = {key: point for key, point in self._last.items() if key not in kept}
+        last |= {key: point for key, point in self._before.last.items() if key in kept}
+        return Cursor(last, max(self._before.at, self._end), bool(self._fresh))
 
     def _known(self, pod: str) -> bool:
         newest = max((point[0] for key, point in self._last.items() if _pod_of(key) == pod), default=-inf)
@@ -354,6 +411,21 @@ def _pod(labels: Mapping[str, str]) -> str:
 
 def _pod_of(key: str) -> str:
     return key.partition("|")[0]
+
+
+def _is_count(value: float) -> bool:
+    return isfinite(value) and value >= 0
+
+
+def _metric(labels: Mapping[str, str]) -> str:
+    """Return a counter as PromQL names it, without what only says whose it is."""
+    shown = ",".join(f'{name}="{labels[name]}"' for name in ("code", "le") if name in labels)
+    return labels.get("__name__", "") + (f"{{{shown}}}" if shown else "")
+
+
+def _value(value: float) -> str:
+    """Return a number as Prometheus writes it."""
+    return "NaN" if isnan(value) else f"{'-' if value < 0 else '+'}Inf" if isinf(value) else f"{value:g}"
 
 
 def _named(pods: set[str]) -> str:

@@ -108,9 +108,14 @@ def _lacks(
     """Return what a promotion still needs, a sentence each."""
     lacks = []
     if not blocks or blocks[-1].missing:
-        lacks.append("nothing could be counted in the last block" if blocks else "no block has ended yet")
+        cause = f": {blocks[-1].cause}" if blocks and blocks[-1].cause else ""
+        lacks.append(
+            f"nothing could be counted in the last block{cause}" if blocks else "no block has ended yet"
+        )
     seen = sum(block.seconds for block in blocks if block.canary.requests)
-    if not seen:
+    if not seen and blocks and all(block.cause for block in blocks):
+        lacks.append("no request of the canary could be counted: neither a pass nor a failure")
+    elif not seen:
         lacks.append("the canary has had no requests: neither a pass nor a failure")
     strongest = next(iter(against(metrics)), None)
     if strongest and strongest[1].log10 >= DOUBT:
