@@ -61,10 +61,11 @@ def test_failing_version_is_rolled_back_and_its_evidence_is_here(
     k8s: Kubernetes, service: Service, models: dict[str, str], tmp_path: Path
 ) -> None:
     canary = service.running_canary()
+    analysis = ERRORS.replace(block="8s")  # it works on it for long enough to be in somebody's way
     with service.background([ROW], rps=25) as background:
-        canary.launch(ERRORS, model=models["3"])
+        canary.launch(analysis, model=models["3"])
         with pytest.raises(Conflict, match=f"is refused: .*{JOB}-"):
-            canary.run(ERRORS, model=models["3"], told=Told(directory=tmp_path / "second"))
+            canary.run(analysis, model=models["3"], told=Told(directory=tmp_path / "second"))
         result = canary.follow(told=Told(directory=tmp_path))
     assert result.outcome == "rolled back"
     assert "worse than the SLO" in result.why[0]
@@ -85,7 +86,7 @@ def test_controller_that_is_killed_is_started_anew_and_promotes(
 ) -> None:
     canary, said = service.running_canary(), list[str]()
     with service.background([ROW], rps=25) as background:
-        canary.launch(ERRORS.replace(bake="48s"), model=models["2"])
+        canary.launch(ERRORS.replace(bake="72s", deadline="5m"), model=models["2"])
         wait_for(lambda: (canary.status().rollout or {}).get("decision"))
         prometheus = Prometheus(k8s.cluster, str(k8s.platform.prometheus))
         wait_for(lambda: prometheus.query(f'mlk8s_canary_weight_percent{{pod=~"{JOB}-.*"}}'))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e_tools import wait_for
 from onnx_models import ROW, broken, scaling, slow
 from rollout_process import (
     ERRORS,
@@ -20,7 +21,6 @@ from rollout_process import (
     Place,
     controller,
     prometheus,
-    wait_for,
 )
 
 import mlk8s
@@ -115,7 +115,7 @@ def test_slow_version_is_rolled_back(service: Service, models: dict[str, str], t
 def test_without_traffic_it_waits_and_neither_passes_nor_fails(
     service: Service, models: dict[str, str], tmp_path: Path
 ) -> None:
-    short = ERRORS.replace(deadline="9s", block="4s", at_deadline="hold")
+    short = ERRORS.replace(deadline="17s", block="4s", at_deadline="hold")
     result = judge(service, short, models["2"], Told(directory=tmp_path))
     assert result.outcome == "inconclusive"
     with (tmp_path / "evidence.jsonl").open() as file:
@@ -132,12 +132,13 @@ def test_outage_second_controller_edit_by_hand_and_kill_in_one_rollout(
     local_cluster: Any, k8s: Kubernetes, service: Service, system: Cluster, models: dict[str, str],
     tmp_path: Path,
 ) -> None:  # fmt: skip
+    patient = PATIENT.replace(bake="90s")
     with service.background([ROW], rps=25) as background:
         place = Place(str(local_cluster.kubeconfig), k8s.namespace, NAME, str(tmp_path))
-        with controller(place, models["2"], PATIENT) as first:
+        with controller(place, models["2"], patient) as first:
             first.until(" requests, ")
             with pytest.raises(Conflict, match=rf"is refused: .*:{first.pid}:"):
-                judge(service, PATIENT, models["2"], Told(directory=tmp_path / "second"))
+                judge(service, patient, models["2"], Told(directory=tmp_path / "second"))
             prometheus(system, "nothing")
             first.until("Prometheus does not answer")
             weight = service.running_canary().status().weight
@@ -161,7 +162,7 @@ def test_outage_second_controller_edit_by_hand_and_kill_in_one_rollout(
             second.until("blocks are known")
             second.until("requests, ")
             assert service.running_canary().resume() is None
-            second.until("has all requests; the canary is gone", 90)
+            second.until("has all requests; the canary is gone", 180)
             assert second.wait() == 0
     assert background.failures() == (), background.summary()
     assert service.status().model == models["2"]
@@ -194,7 +195,10 @@ def test_no_room_and_no_rollout_are_told_before_anything_is_made(
     }  # fmt: skip
     k8s.cluster.apply(quota)
     try:
-        wait_for(lambda: (k8s.cluster.get("ResourceQuota", "few").get("status") or {}).get("used"))
+        # Only of the service's pod: the last canary's may still be ending.
+        wait_for(
+            lambda: k8s.cluster.get("ResourceQuota", "few").get("status", {}).get("used") == {"pods": "1"}
+        )
         with pytest.raises(Rejected, match="needs 1 of pods, and ResourceQuota few has 0 of 1 left"):
             judge(service, ERRORS, models["3"], Told(directory=tmp_path))
     finally:
@@ -261,8 +265,18 @@ class refused_deletes:
                 "policyName": self._name, "validationActions": ["Deny"], "matchResources": place,
             },
         })  # fmt: skip
+        wait_for(self._refused)
 
     def __exit__(self, *_: object) -> None:
         self._cluster.delete("ValidatingAdmissionPolicyBinding", self._name)
         self._cluster.delete("ValidatingAdmissionPolicy", self._name)
-        time.sleep(2)  # until the API server has heard of it
+        wait_for(lambda: not self._refused())
+
+    def _refused(self) -> bool:
+        """Whether the API server has heard of the policy."""
+        path = f"/apis/networking.k8s.io/v1/namespaces/{self._namespace}/ingresses/{NAME}"
+        try:
+            self._cluster.raw("DELETE", path, query={"dryRun": "All"})
+        except Rejected:
+            return True
+        return False

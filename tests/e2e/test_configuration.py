@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e_tools import live_pods, wait_for
 from onnx_models import scaling
 
 import mlk8s
@@ -68,7 +69,7 @@ def spec(k8s: Kubernetes, python_pods: str) -> mlk8s.ModelService:
         replicas=1,
         resources=SMALL,
         request_timeout=1,
-        startup_timeout=40,
+        startup_timeout=90,
         init=(look,),
         sidecars=(beside,),
         probes=Probes(startup=Probe(command=("python3", "-c", SEES), timeout=5)),
@@ -86,10 +87,9 @@ def run(k8s: Kubernetes, local: Any, *arguments: str, given: str) -> subprocess.
 
 
 def seen(k8s: Kubernetes, container: str) -> dict[str, str]:
-    """Return what a container of the newest pod says it sees."""
-    pods = k8s.cluster.list("Pod", labels="app.kubernetes.io/name=configured")
-    newest = max(pods, key=lambda pod: str(pod["status"].get("startTime")))
-    text = k8s.cluster.logs(newest["metadata"]["name"], container=container)
+    """Return what a container of the pod says it sees; one that runs beside the server may be slower."""
+    (pod,) = live_pods(k8s.cluster, "app.kubernetes.io/name=configured")
+    text = wait_for(lambda: k8s.cluster.logs(pod["metadata"]["name"], container=container))
     found: dict[str, str] = json.loads(text.splitlines()[0])
     return found
 
