@@ -192,7 +192,7 @@ def test_a_refused_connection_is_told(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         file = kubeconfig(tmp_path / "config", f"https://127.0.0.1:{unused.getsockname()[1]}")
-    message = failure("services", "--kubeconfig", str(file), code=5, env=nowhere(tmp_path))
+        message = failure("services", "--kubeconfig", str(file), code=5, env=nowhere(tmp_path))
     assert "connection refused" in message
 
 

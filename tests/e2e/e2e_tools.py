@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import yaml
 
 from mlk8s.clients.cluster import Cluster
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -43,6 +45,7 @@ def kubeconfig_of_service_account(
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cluster.namespace}],
         }
     )
+    wait_for(lambda: all(may(cluster, name, rule) for rule in rules))
     path = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts/{name}/token"
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     token = orjson.loads(cluster.raw("POST", path, body=body))["status"]["token"]
@@ -51,6 +54,21 @@ def kubeconfig_of_service_account(
     found = directory / "kubeconfig"
     found.write_text(yaml.safe_dump(config), encoding="utf-8")
     return found
+
+
+def may(cluster: Cluster, account: str, rule: dict[str, Any]) -> bool:
+    """Return whether the API server's authorizer, which follows new Roles, lets a ServiceAccount do this."""
+    asked = {
+        "namespace": cluster.namespace, "verb": rule["verbs"][0], "group": rule["apiGroups"][0],
+        "resource": rule["resources"][0], "name": (rule.get("resourceNames") or [""])[0],
+    }  # fmt: skip
+    user = f"system:serviceaccount:{cluster.namespace}:{account}"
+    body = {
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "metadata": {},
+        "spec": {"user": user, "resourceAttributes": asked},
+    }  # fmt: skip
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    return bool(orjson.loads(cluster.raw("POST", path, body=body))["status"]["allowed"])
 
 
 def live_pods(cluster: Cluster, labels: str = "", namespace: str | None = None) -> list[dict[str, Any]]:
@@ -64,9 +82,10 @@ def uids(pods: list[dict[str, Any]]) -> set[str]:
     return {item["metadata"]["uid"] for item in pods}
 
 
-def wait_for(true: Callable[[], object], seconds: float = 90.0) -> None:
-    """Wait until something is so; fails where it is not in time."""
+def wait_for(true: Callable[[], T], seconds: float = 90.0) -> T:
+    """Wait until something is so and return it; fails where it is not in time."""
     end = time.monotonic() + seconds
-    while not true():
+    while not (found := true()):
         assert time.monotonic() < end, f"not within {seconds:g} s"
         time.sleep(0.2)
+    return found
