@@ -270,7 +270,7 @@ def test_ctrl_c_is_130_and_one_line(tmp_path: Path) -> None:
         silent.settimeout(120)
         connection, _ = silent.accept()
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=240)
         connection.close()
     assert process.returncode == 130
     assert out == b"" and errors.decode() == "interrupted\n"

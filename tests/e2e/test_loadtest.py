@@ -157,7 +157,7 @@ def test_ctrl_c_stops_locust_and_keeps_the_results(service: Service, k8s: Kubern
     )  # fmt: skip
     wait_for(lambda: answered(directory) >= 10)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode != 0
     assert "PARTIAL RESULTS: interrupted by Ctrl-C" in output
     run = Run.open(directory)

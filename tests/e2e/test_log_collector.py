@@ -46,7 +46,7 @@ def collector(k8s: Kubernetes) -> Iterator[mlk8s.LogCollector]:
     spec = mlk8s.LogCollector(
         name=own, namespace=own, output=f"s3://logs/{own}", flush=1, include=(k8s.namespace,)
     )
-    k8s.apply(spec, timeout=120)
+    k8s.apply(spec)
     yield spec
     k8s.remove(spec)
 
@@ -92,11 +92,11 @@ def test_a_line_of_a_pod_that_is_gone_is_found(
         sys.executable, "-m", "mlk8s", "search-logs", "-E", r"is \d+$", "--source", collector.output,
         "-n", k8s.namespace, "-o", "json", "--kubeconfig", str(local_cluster.kubeconfig),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["pod"] == "short-lived"
     command[5] = "no such words"
-    assert subprocess.run(command, capture_output=True, text=True, timeout=60).returncode == 1
+    assert subprocess.run(command, capture_output=True, text=True, timeout=240).returncode == 1
 
 
 def test_rotation_and_a_restart_keep_every_line_once(

@@ -56,7 +56,7 @@ def service(k8s: Kubernetes, spec: mlk8s.ModelService) -> Iterator[Service]:
 def cli(k8s: Kubernetes, *arguments: str, code: int = 0) -> str:
     """Run `mlk8s ARGUMENTS` in a process of its own; return what it prints, and its messages."""
     place = ("--kubeconfig", k8s.cluster.source, "-n", k8s.namespace)
-    done = mlk8s_command(*arguments, *place, timeout=120)
+    done = mlk8s_command(*arguments, *place, timeout=240)
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 
@@ -66,6 +66,7 @@ def pods(k8s: Kubernetes) -> set[str]:
     return uids(live_pods(k8s.cluster, f"app.kubernetes.io/name={NAME}"))
 
 
+@pytest.mark.timeout(600)  # six rollouts, and as many processes
 def test_history_undo_pause_resume_and_restart_lose_no_request(
     k8s: Kubernetes, service: Service, spec: mlk8s.ModelService, models: dict[str, str]
 ) -> None:

@@ -246,7 +246,7 @@ def read(directory: Path) -> ShadowRecord:
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "mlk8s", *words], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "mlk8s", *words], capture_output=True, text=True, timeout=240, check=False
     )
 
 

@@ -67,7 +67,7 @@ def kubeconfig(admin: Kubernetes, tenant: mlk8s.Tenant, tmp_path_factory: pytest
     out = tmp_path_factory.mktemp("tenant") / "kubeconfig"
     command = [sys.executable, "-m", "mlk8s", "tenant", "kubeconfig", tenant.name, "--expires", "15m"]
     command += ["--out", str(out), "--kubeconfig", str(admin.cluster.source)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert out.stat().st_mode & 0o777 == 0o600 and "valid until" in done.stderr
     return out

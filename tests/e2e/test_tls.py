@@ -44,7 +44,7 @@ def authority(k8s: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("tls")
     command = [sys.executable, "-m", "mlk8s", "tls", "create", "iris-tls", "--host", HOST]
     command += ["-n", k8s.namespace, "--kubeconfig", str(k8s.cluster.source)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return folder / done.stdout.strip()
 
@@ -109,7 +109,7 @@ def test_load_goes_through_tls(service: Service, tmp_path: Path) -> None:
 def test_the_command_line_trusts_by_cacert(k8s: Kubernetes, service: Service, authority: Path) -> None:
     command = [sys.executable, "-m", "mlk8s", "predict", "iris", "--data", str([ROW]), "-n", k8s.namespace]
     command += ["--kubeconfig", str(k8s.cluster.source), "--cacert", str(authority)]
-    trusted = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    trusted = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert trusted.returncode == 0 and '"outputs"' in trusted.stdout, trusted.stderr
 
 

@@ -83,7 +83,7 @@ def peer_of(k8s: Kubernetes, pod: str, name: str) -> dict[str, Any] | None:
 def mlk8s_command(k8s: Kubernetes, local_cluster: Any, *arguments: str, stdin: str = "") -> None:
     place = ["-n", k8s.namespace, "--kubeconfig", str(local_cluster.kubeconfig)]
     command = [sys.executable, "-m", "mlk8s", *arguments, *place]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, input=stdin)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, input=stdin)
     assert done.returncode == 0, done.stderr
 
 
@@ -92,7 +92,7 @@ def uid(k8s: Kubernetes, pod: str) -> str:
 
 
 def test_pods_have_stable_names_that_dns_resolves(k8s: Kubernetes, members: mlk8s.StatefulSet) -> None:
-    done = k8s.apply(members, timeout=90)
+    done = k8s.apply(members)
     assert (done.kind, done.name, done.namespace) == ("StatefulSet", "members", k8s.namespace)
     assert "StatefulSet/members" in done.objects
     first = k8s.cluster.get("Pod", "members-0")
@@ -147,10 +147,10 @@ def test_a_broken_update_is_named_and_the_next_one_cures_it(
     (container,) = members.containers
     broken = members.replace(containers=(container.replace(command=("/no/such/program",)),))
     with pytest.raises(RolloutFailed, match=r"/no/such/program"):
-        k8s.apply(broken, timeout=60)
+        k8s.apply(broken)
     assert ask(k8s, "members-0")["version"] == "two", "the first pod must not be touched"
     said: list[str] = []
-    k8s.apply(members, say=said.append, timeout=60)
+    k8s.apply(members, say=said.append)
     assert [ask(k8s, f"members-{n}")["version"] for n in (0, 1)] == ["one", "one"]
     assert any("deleting members-1 of the old revision" in line for line in said)
 
