@@ -28,7 +28,7 @@ from mlk8s.storage.broken import broken_onnx
 from mlk8s.storage.models import upload_model
 
 ROWS = np.tile(np.asarray(ROW, np.float32).reshape(1, -1), (64, 1))
-SHORT = mlk8s.LoadProfile.constant(rps=10, hold="4s")
+SHORT = mlk8s.LoadProfile.constant(rps=10, hold="4s", timeout="60s")
 LONG = mlk8s.LoadProfile.constant(rps=10, hold="5m")
 
 

@@ -82,7 +82,7 @@ def test_what_a_killed_process_had_pulled_is_there(killed: Path) -> None:
 
 def test_two_workers_send_one_schedule_together(k8s: Kubernetes, service: Service, tmp_path: Path) -> None:
     said, others = list[str](), killed_test(k8s)
-    profile = mlk8s.LoadProfile.steps(rps=[20, 60], hold="8s")
+    profile = mlk8s.LoadProfile.steps(rps=[20, 60], hold="8s", timeout="60s")
     run = service.loadtest(profile, inputs=ROWS, directory=tmp_path / "run", workers=TWO, say=said.append)
     total = run.summary.total
     assert run.partial is None
@@ -187,7 +187,8 @@ def test_a_disk_that_was_full_for_a_time_costs_no_result(service: Service, small
 
     filler = threading.Thread(target=fill)
     filler.start()
-    profile = mlk8s.LoadProfile.constant(rps=20, hold="20s")  # long enough to be full and empty in it
+    # Long enough to be full and empty in it.
+    profile = mlk8s.LoadProfile.constant(rps=20, hold="20s", timeout="60s")
     run = service.loadtest(profile, inputs=ROWS, directory=directory, say=said.append, workers=TWO)
     filler.join()
     assert any("results wait in memory" in line for line in said)
