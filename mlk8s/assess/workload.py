@@ -44,7 +44,10 @@ class WorkloadVerdict:
 
 
 def assess_workload(facts: WorkloadFacts) -> WorkloadVerdict:
-    """Return the verdict; `ready` means the same as for `kubectl rollout status`."""
+    """Return the verdict; `ready` means the same as for `kubectl rollout status`, and the pods are there.
+
+    The status alone would say so a moment longer of a pod that was just deleted.
+    """
     item = facts.workload
     status = item.get("status", {})
     stateful = item.get("kind") == "StatefulSet"
@@ -65,6 +68,7 @@ def assess_workload(facts: WorkloadFacts) -> WorkloadVerdict:
         ready = int(status.get("numberAvailable") or 0)
         updated, to_update = int(status.get("updatedNumberScheduled") or 0), wanted
         surplus = int(status.get("numberMisscheduled") or 0)
+    ready = min(ready, sum(is_true(pod, "Ready") and not terminating(pod) for pod in facts.pods))
     text = f"{ready} of {wanted} pods ready"
     if ready >= wanted and updated >= to_update and surplus <= 0:
         return WorkloadVerdict("ready", text, None, ready, wanted)

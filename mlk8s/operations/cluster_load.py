@@ -23,7 +23,7 @@ from mlk8s.operations.pulling import Puller
 from mlk8s.operations.waiting import Events
 from mlk8s.render.common import COMPONENT, MANAGED_BY, MANAGER
 from mlk8s.render.facts import RenderFacts
-from mlk8s.render.workers import CONTAINER, TARGET, LoadJob, render_master, render_workers
+from mlk8s.render.workers import CONTAINER, TARGET, LoadJob, render_files, render_master, render_workers
 from mlk8s.report.shares import part_words
 from mlk8s.spec.workers import Workers
 
@@ -145,6 +145,7 @@ class ClusterLoad:
     def _apply(self) -> None:
         facts = RenderFacts(namespace=self._namespace)
         sweep(self._cluster, self._namespace, self._job.service)
+        self._cluster.apply(render_files(self._job, facts))
         owner = self._cluster.apply(render_master(self._job, facts))
         for item in render_workers(self._job, facts, owner):
             self._cluster.apply(item)

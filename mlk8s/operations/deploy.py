@@ -27,7 +27,16 @@ from mlk8s.operations.secrets import require_secrets
 from mlk8s.operations.tenant import with_pull_secrets
 from mlk8s.operations.waiting import RolloutWatcher, wait_rollout
 from mlk8s.operations.way_in import require_way_in, wait_for_address, wait_for_gateway
-from mlk8s.render.common import COMPONENT, INSTANCE, MANAGED_BY, MANAGER, NAME, Manifest, Track
+from mlk8s.render.common import (
+    COMPONENT,
+    INSTANCE,
+    MANAGED_BY,
+    MANAGER,
+    NAME,
+    Manifest,
+    Track,
+    model_version,
+)
 from mlk8s.render.deployment import model_source
 from mlk8s.render.routing import service_url
 from mlk8s.render.service import render_service
@@ -191,7 +200,7 @@ def release(
     verdict = wait_rollout(cluster, instance, namespace, timeout=timeout, say=say)
     wait_for_gateway(cluster, spec, namespace, say=say)
     wait_for_address(cluster, platform, spec, namespace, say=say)
-    wait_for_entry(spec, facts, say=say)
+    wait_for_entry(spec, facts, say=say, version=model_version(spec.model))
     seconds = time.monotonic() - started
     prune_configs(cluster, spec.name, instance, namespace)
     found = way_in(cluster, spec.name, namespace)

@@ -18,6 +18,8 @@ from mlk8s.spec.service import ModelService
 Say = Callable[[str], None]
 _POLL = 0.05
 _TIMEOUT = 20.0  # seconds that a controller may take to see ready pods
+_IN_A_ROW = 10
+"""Answers of a version, one after the other, after which no pod of another one is thought to be asked."""
 READY = "/v2/health/ready"
 _REDIRECTS = (301, 302, 307, 308)
 
@@ -36,8 +38,9 @@ def wait_for_entry(
     that address as seen from here: the pods serve, whoever can reach them.
 
     Args:
-        version: model version that is waited for; None takes any. That another one answers is only said: the
-            same requests may be led elsewhere for a while.
+        version: model version that is waited for, until it alone answers: pods that end are asked until the
+            controller has heard of it. None takes any. That another one answers is only said: the same
+            requests may be led elsewhere for a while.
         headers: further request headers, such as those that lead to a preview.
 
     Raises:
@@ -49,6 +52,7 @@ def wait_for_entry(
     host = asked_host(spec.route.host)  # only a header, and the name in TLS: it need not resolve here
     probe = url + _probe_path(spec.route)
     end = time.monotonic() + _TIMEOUT
+    right = 0
     while True:
         try:
             status, answered, shown = ask(probe, host, headers)
@@ -57,9 +61,13 @@ def wait_for_entry(
             return
         through = status == 200 or (not probe.endswith(READY) and answered is not None)
         wrong = _wrong_certificate(spec.route, shown)
-        if through and wrong is None and version in (None, answered):
-            _wait_for_redirect(spec, facts, host, end, say=say)
-            return
+        if through and wrong is None and (version is None or answered in (None, version)):
+            right += 1
+            if version is None or right == _IN_A_ROW:
+                _wait_for_redirect(spec, facts, host, end, say=say)
+                return
+            continue
+        right = 0
         late = time.monotonic() > end
         if late and wrong is not None:
             raise RolloutFailed(

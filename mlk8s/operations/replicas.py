@@ -7,13 +7,19 @@ one. So a second manager holds the field while it passes from one to the other
 
 from __future__ import annotations
 
+import time
+
 from mlk8s.clients.cluster import Cluster
 from mlk8s.errors import Conflict, Forbidden
 from mlk8s.operations.apply import owner
 from mlk8s.render.common import MANAGED_BY, MANAGER, Manifest
+from mlk8s.render.keda import HPA_PREFIX
 
 HOLDER = "mlk8s-replicas"
 _AUTOSCALER = "kube-controller-manager"
+_GONE = 20.0
+"""Seconds that KEDA and the garbage collector may take to remove an autoscaler."""
+_POLL = 0.2
 
 
 def hand_over(cluster: Cluster, live: Manifest | None, wanted: Manifest) -> None:
@@ -87,6 +93,8 @@ def _remove_autoscaler(cluster: Cluster, deployment: Manifest) -> None:
     try:
         if _is_ours(cluster.find("ScaledObject", name, namespace)):
             cluster.delete("ScaledObject", name, namespace)
+            _wait_gone(cluster, "ScaledObject", name, namespace)
+            _wait_gone(cluster, "HorizontalPodAutoscaler", HPA_PREFIX + name, namespace)
     except Forbidden:
         pass  # who may not read them has made none
     found = cluster.find("HorizontalPodAutoscaler", name, namespace)
@@ -100,6 +108,13 @@ def _remove_autoscaler(cluster: Cluster, deployment: Manifest) -> None:
             next_step="delete that autoscaler, or give the service autoscale=Autoscale(...)",
         )
     cluster.delete("HorizontalPodAutoscaler", name, namespace)
+
+
+def _wait_gone(cluster: Cluster, kind: str, name: str, namespace: str) -> None:
+    """Wait until nobody is left who would set another number; not for long where KEDA is away."""
+    end = time.monotonic() + _GONE
+    while cluster.find(kind, name, namespace) is not None and time.monotonic() < end:
+        time.sleep(_POLL)
 
 
 def _is_ours(found: Manifest | None) -> bool:

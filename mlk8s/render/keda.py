@@ -26,7 +26,8 @@ def scaled_object(
     """Return the ScaledObject of one workload; KEDA makes an HPA `keda-hpa-NAME` of it.
 
     With `min` 0 the requests that the ingress controller counts are a trigger, too: no pod has a metric while
-    there is none. A new service gets its cooldown before it may go to zero: it is seen to serve first.
+    there is none. A new service may not go to zero before its cooldown, nor while its first pod may
+    still be starting: it is seen to serve first.
 
     Raises:
         UsageError: the platform does not name its Prometheus.
@@ -43,7 +44,7 @@ def scaled_object(
         "maxReplicaCount": autoscale.max,
         "pollingInterval": ceil(autoscale.polling or _POLLING),
         "cooldownPeriod": cooldown,
-        "initialCooldownPeriod": cooldown,
+        "initialCooldownPeriod": max(cooldown, ceil(spec.startup_timeout)),
         "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior(autoscale)}},
         "triggers": triggers,
     }

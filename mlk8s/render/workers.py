@@ -1,8 +1,9 @@
 """A load test in the cluster: a Job with Locust's master, and an Indexed Job with its workers.
 
-The master's Job comes first and owns everything else: with it, or some time after its end, all of it goes,
-whatever became of the process that started the test. Its `activeDeadlineSeconds` is a lease that this process
-renews: without it the master is stopped, and a master that is stopped stops its workers.
+The ConfigMap that every pod mounts comes first, then the master's Job, which owns everything: with it, or
+some time after its end, all of it goes, whatever became of the process that started the test. Its
+`activeDeadlineSeconds` is a lease that this process renews: without it the master is stopped, and a master
+that is stopped stops its workers.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class LoadJob:
 
 
 def render_master(job: LoadJob, facts: RenderFacts) -> Manifest:
-    """Return the master's Job, the first object and the owner of the others."""
+    """Return the master's Job, the owner of the other objects."""
     body = {
         "backoffLimit": 0,
         "activeDeadlineSeconds": ceil(job.lease),
@@ -98,8 +99,14 @@ def render_master(job: LoadJob, facts: RenderFacts) -> Manifest:
     return manifest("batch/v1", "Job", job.master, facts.namespace, _labels(job, _MASTER), spec=body)
 
 
+def render_files(job: LoadJob, facts: RenderFacts) -> Manifest:
+    """Return the ConfigMap that every pod mounts, still without its owner: the first object."""
+    data = {name: base64.b64encode(content).decode() for name, content in job.files.items()}
+    return manifest("v1", "ConfigMap", job.name, facts.namespace, job.labels, immutable=True, binaryData=data)
+
+
 def render_workers(job: LoadJob, facts: RenderFacts, owner: Manifest) -> list[Manifest]:
-    """Return everything else in apply order: ConfigMap, NetworkPolicies, Service, the workers' Job.
+    """Return what the master's Job owns in apply order: ConfigMap, policies, Service, the workers' Job.
 
     A worker is never replaced: another one would begin in the middle, with other connections.
 
@@ -109,7 +116,6 @@ def render_workers(job: LoadJob, facts: RenderFacts, owner: Manifest) -> list[Ma
     space = facts.namespace
     port = {"protocol": "TCP", "port": PORT}
     masters, workers = ({"podSelector": {"matchLabels": _selector(job, role)}} for role in (_MASTER, _WORKER))
-    data = {name: base64.b64encode(content).decode() for name, content in job.files.items()}
     body = {
         "completionMode": "Indexed",
         "completions": job.workers.count,
@@ -124,7 +130,7 @@ def render_workers(job: LoadJob, facts: RenderFacts, owner: Manifest) -> list[Ma
     }
     service = {"selector": _selector(job, _MASTER), "ports": [{"name": "locust", **port, "targetPort": PORT}]}
     made = [
-        manifest("v1", "ConfigMap", job.name, space, job.labels, immutable=True, binaryData=data),
+        render_files(job, facts),
         network_policy(
             job.master, facts, _labels(job, _MASTER), _selector(job, _MASTER),
             ingress=[{"from": [workers], "ports": [port]}], storage_endpoint=None,

@@ -60,7 +60,7 @@ def test_terminal_shows_weight_requests_evidence_and_ctrl_c_says_what_is_left(wi
 
 def test_elsewhere_there_is_a_line_a_block() -> None:
     command = [sys.executable, "-c", PROGRAM, str(TESTS / "operations"), "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
     lines = [line for line in done.stderr.splitlines() if " · weight 20 % · " in line]
     assert len(lines) == 3
     assert "\x1b" not in done.stderr

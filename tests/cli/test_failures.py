@@ -192,7 +192,7 @@ def test_a_refused_connection_is_told(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         file = kubeconfig(tmp_path / "config", f"https://127.0.0.1:{unused.getsockname()[1]}")
-    message = failure("services", "--kubeconfig", str(file), code=5, env=nowhere(tmp_path))
+        message = failure("services", "--kubeconfig", str(file), code=5, env=nowhere(tmp_path))
     assert "connection refused" in message
 
 
@@ -270,7 +270,7 @@ def test_ctrl_c_is_130_and_one_line(tmp_path: Path) -> None:
         silent.settimeout(120)
         connection, _ = silent.accept()
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=240)
         connection.close()
     assert process.returncode == 130
     assert out == b"" and errors.decode() == "interrupted\n"

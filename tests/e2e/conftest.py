@@ -11,12 +11,14 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from e2e_tools import wait_for
 from pods import python_image
 
 from mlk8s.local import native
+from mlk8s.local.agent.api import Api, ApiError
 from mlk8s.local.handle import Local
 from mlk8s.local.progress import open_progress
 
@@ -57,10 +59,21 @@ def fresh_namespace(local: Local, title: str) -> Iterator[str]:
     api = local.api()
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"test": "e2e"}}}
     api.request("POST", "/api/v1/namespaces", body)
-    for kind in ("serviceaccounts", "configmaps"):  # `default`, and kube-root-ca.crt
-        wait_for(lambda kind=kind: api.get(f"/api/v1/namespaces/{name}/{kind}")["items"])  # type: ignore[misc]
+    for kind in ("serviceaccounts/default", "configmaps/kube-root-ca.crt"):  # no pod before they are there
+        wait_for(partial(exists, api, f"/api/v1/namespaces/{name}/{kind}"))
     yield name
     api.delete(f"/api/v1/namespaces/{name}")
+
+
+def exists(api: Api, path: str) -> bool:
+    """Return whether there is an object at a path."""
+    try:
+        api.get(path)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,8 @@ def kubeconfig_of_service_account(
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": cluster.namespace}],
         }
     )
-    wait_for(lambda: _may(cluster, name, rules[0]))  # the API server hears of its own rules a moment later
+    # The API server hears of its own rules a moment later.
+    wait_for(lambda: all(_may(cluster, name, rule) for rule in rules))
     path = f"/api/v1/namespaces/{cluster.namespace}/serviceaccounts/{name}/token"
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     token = orjson.loads(cluster.raw("POST", path, body=body))["status"]["token"]

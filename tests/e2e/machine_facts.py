@@ -11,6 +11,11 @@ from pathlib import Path
 
 from mlk8s.local import machine, registry
 
+OTHERS_LINKS = {"far-t", "far-p"}
+"""Of tests that may run beside, in another process: see `world` in test_local_node.py."""
+OTHERS_DISKS = "/pytest-of-"
+"""Begins the place of their disks."""
+
 
 def _run(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -24,7 +29,9 @@ def facts(name: str) -> dict[str, object]:
     """
     others = [cluster for cluster in registry.clusters().values() if cluster.name != name]
     foreign = {cluster.link for cluster in others} | {cluster.table for cluster in others}
-    foreign |= {f"{network.network_address}" for cluster in others for network in cluster.networks}
+    foreign |= OTHERS_LINKS | {
+        f"{network.network_address}" for cluster in others for network in cluster.networks
+    }
     foreign |= {cluster.machine_address for cluster in others}
     foreign |= {str(network.broadcast_address) for cluster in others for network in cluster.networks}
 
@@ -48,13 +55,21 @@ def facts(name: str) -> dict[str, object]:
         "rules": _run("ip", "rule"),
         "network namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
         "tables": {table: _run("nft", "list", *table.split()) for table in tables},
-        "mounts": sorted(mounts),
+        "mounts": sorted(line for line in mounts if OTHERS_DISKS not in line),
         "processes": sorted(_processes(name)),
         "cgroups": ours(groups),
-        "ip_forward": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
+        "ip_forward": _forwards(),
         "/var/lib": [path.exists() or bool(others) for path in machine.MOUNT_POINTS],
         "state": sorted(path.name for path in registry.state_root().glob(f"{name}*")),
     }
+
+
+def _forwards() -> str:
+    """Whether the kernel forwards packets; as it was, where a cluster with `egress` has noted that."""
+    try:
+        return (registry.state_root() / "ip_forward.before").read_text()
+    except FileNotFoundError:
+        return machine.IP_FORWARD.read_text()
 
 
 def _processes(name: str) -> list[str]:

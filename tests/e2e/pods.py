@@ -16,9 +16,10 @@ from mlk8s.local.handle import Local
 IMAGE = "localhost/mlk8s/test-python:1"
 
 # Listens on TCP 8080, 8081 and 9000 and echoes on UDP 5353; on 8000 it answers what it can reach itself.
-# The very first thing it does is to try FIRST, so that the moment before any policy could come later is seen.
+# The very first thing it does is to try FIRST, so that the moment before any policy could come later is seen:
+# at its first packet, so a connection that needed a second one is none.
 SCRIPT = r"""
-import http.server, json, os, socket, threading, urllib.parse
+import http.server, json, os, socket, struct, threading, urllib.parse
 def tcp(to, timeout=0.7):
     host, port = to.rsplit(":", 1)
     try:
@@ -35,7 +36,16 @@ def udp(to, timeout=0.7):
             return "open" if s.recv(1) == b"x" else "?"
         except OSError as error:
             return type(error).__name__ + ": " + str(error)
-first = tcp(os.environ["FIRST"]) if os.environ.get("FIRST") else ""
+def first_packet(to):
+    host, port = to.rsplit(":", 1)
+    try:
+        with socket.create_connection((host, int(port)), 2) as s:
+            info = s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        (again,) = struct.unpack_from("I", info, 100)  # tcpi_total_retrans
+        return "the first packet was lost" if again else "open"
+    except OSError as error:
+        return type(error).__name__ + ": " + str(error)
+first = first_packet(os.environ["FIRST"]) if os.environ.get("FIRST") else ""
 class Quiet(http.server.BaseHTTPRequestHandler):
     def log_message(self, *a): pass
     def do_GET(self):
@@ -111,14 +121,14 @@ def pod(
     }
 
 
-def create_pod(local: Local, namespace: str, manifest: dict[str, Any], timeout: float = 90) -> str:
+def create_pod(local: Local, namespace: str, manifest: dict[str, Any], timeout: float = 120) -> str:
     """Create a pod, wait until it runs, and return its address."""
     api = local.api()
     api.request("POST", f"/api/v1/namespaces/{namespace}/pods", manifest)
     return wait_for_pod(local, namespace, manifest["metadata"]["name"], timeout)
 
 
-def wait_for_pod(local: Local, namespace: str, name: str, timeout: float = 90) -> str:
+def wait_for_pod(local: Local, namespace: str, name: str, timeout: float = 120) -> str:
     """Wait until a pod's container runs (or has ended well), and return its address."""
     api, deadline = local.api(), time.monotonic() + timeout
     while True:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from e2e_tools import wait_for
 from onnx_models import ROW, scaling
 
 import mlk8s
@@ -44,14 +43,6 @@ def service(k8s: Kubernetes, spec: mlk8s.ModelService) -> Service:
     return k8s.deploy(spec)
 
 
-def eventually(read: Callable[[], Any], within: float) -> Any:
-    end = time.monotonic() + within
-    while not (answer := read()):
-        assert time.monotonic() < end, "nothing came"
-        time.sleep(0.3)
-    return answer
-
-
 def answers(service: Service) -> bool:
     try:
         return bool(service.predict([ROW])["y"][0, 0] == 2.0)
@@ -62,14 +53,16 @@ def answers(service: Service) -> bool:
 def test_a_service_sleeps_wakes_by_requests_and_answers(k8s: Kubernetes, service: Service) -> None:
     assert answers(service)
     # A request counts as demand for 30 s, then the cooldown begins.
-    eventually(lambda: service.status().replicas == 0, 90)
-    eventually(lambda: not k8s.cluster.list("Pod", labels="app.kubernetes.io/name=sleeper"), 60)
+    wait_for(lambda: service.status().replicas == 0, 150)
+    wait_for(lambda: not k8s.cluster.list("Pod", labels="app.kubernetes.io/name=sleeper"))
     for wanted in ("sleeper", "service/sleeper", "so/sleeper"):  # which is as it should be
-        assert (k8s.why(wanted).state, k8s.why(wanted).id) == ("healthy", None), k8s.why(wanted)
+        # The status of the Deployment and of KEDA's objects follows the last pod's end.
+        wait_for(lambda wanted=wanted: k8s.why(wanted).state == "healthy")  # type: ignore[misc]
+        assert k8s.why(wanted).id is None, k8s.why(wanted)
     assert "until a trigger of ScaledObject sleeper wakes it" in k8s.why("sleeper").summary
     assert not answers(service), "somebody answered without a pod"
-    eventually(lambda: answers(service), 60)
-    assert service.status().ready >= 1
+    wait_for(lambda: answers(service))
+    wait_for(lambda: service.status().ready >= 1)  # told a moment after the Ingress has heard of the pod
 
 
 def test_the_metric_reaches_kedas_autoscaler(k8s: Kubernetes, service: Service) -> None:
@@ -80,7 +73,7 @@ def test_the_metric_reaches_kedas_autoscaler(k8s: Kubernetes, service: Service) 
         return "".join(values) if len(values) == 2 and all(values) else None
 
     with service.background([ROW], rps=20):
-        assert eventually(value, 40)
+        assert wait_for(value)
 
 
 def test_keda_serves_the_external_metrics_and_a_plain_hpa_is_told(
@@ -100,7 +93,7 @@ def test_fixed_replicas_take_over_and_kedas_autoscaler_goes(
     values = {name: getattr(spec, name) for name in spec.model_fields_set - {"autoscale"}}
     k8s.deploy(mlk8s.ModelService(**values, replicas=1))
     assert k8s.cluster.find("ScaledObject", "sleeper") is None
-    eventually(lambda: k8s.cluster.find("HorizontalPodAutoscaler", "keda-hpa-sleeper") is None, 30)
+    assert k8s.cluster.find("HorizontalPodAutoscaler", "keda-hpa-sleeper") is None
     assert service.status().replicas == 1
 
 

@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from e2e_tools import live_pods, wait_for
+from load_results import answered
 from onnx_models import ROW, slow
 
 import mlk8s
@@ -27,7 +28,7 @@ from mlk8s.storage.broken import broken_onnx
 from mlk8s.storage.models import upload_model
 
 ROWS = np.tile(np.asarray(ROW, np.float32).reshape(1, -1), (64, 1))
-SHORT = mlk8s.LoadProfile.constant(rps=10, hold="4s")
+SHORT = mlk8s.LoadProfile.constant(rps=10, hold="4s", timeout="60s")
 LONG = mlk8s.LoadProfile.constant(rps=10, hold="5m")
 
 
@@ -43,7 +44,7 @@ def service(k8s: Kubernetes) -> Iterator[Service]:
         mlk8s.ModelService(
             name="loaded",
             model=model.url,
-            autoscale=mlk8s.Autoscale(min=1, max=3, target=2, scale_down_stabilization="5s"),
+            autoscale=mlk8s.Autoscale(min=1, max=3, target=2, scale_down_stabilization="60s"),
             resources=mlk8s.Resources(cpu="50m", cpu_limit="300m", memory="256Mi"),
         )
     )
@@ -59,7 +60,8 @@ def test_replicas_follow_the_load_and_everything_is_kept(service: Service, tmp_p
     run = loadtest(
         service.cluster,
         service,
-        mlk8s.LoadProfile.closed(users=[1, 16], hold="20s"),
+        # A busy machine makes no answer a time-out, and what was started late is seen ready while it settles.
+        mlk8s.LoadProfile.closed(users=[1, 16], hold="20s", timeout="60s"),
         inputs=ROWS,
         slo=mlk8s.Slo(errors=0.01),
         directory=tmp_path / "run",
@@ -125,7 +127,7 @@ def test_a_killed_generator_is_told_and_leaves_its_results(service: Service, tmp
     directory = tmp_path / "run"
 
     def kill() -> None:
-        wait_until(lambda: started(directory))
+        wait_for(lambda: answered(directory) >= 10)
         (file,) = directory.glob("requests-*.jsonl")
         os.kill(int(file.stem.rpartition("-")[2]), signal.SIGKILL)
 
@@ -153,9 +155,9 @@ def test_ctrl_c_stops_locust_and_keeps_the_results(service: Service, k8s: Kubern
         [sys.executable, "-c", program, kubeconfig, service.namespace, str(body), str(directory)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    wait_until(lambda: started(directory))
+    wait_for(lambda: answered(directory) >= 10)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode != 0
     assert "PARTIAL RESULTS: interrupted by Ctrl-C" in output
     run = Run.open(directory)
@@ -163,17 +165,6 @@ def test_ctrl_c_stops_locust_and_keeps_the_results(service: Service, k8s: Kubern
     assert run.summary.unanswered == 0
     (file,) = directory.glob("requests-*.jsonl")
     assert not Path("/proc", file.stem.rpartition("-")[2]).exists()
-
-
-def started(directory: Path) -> bool:
-    return sum(file.read_bytes().count(b"\n") for file in directory.glob("requests-*.jsonl")) >= 4
-
-
-def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not done() and time.monotonic() < end:
-        time.sleep(0.2)
-    assert done()
 
 
 @pytest.mark.timeout(240)
@@ -201,7 +192,7 @@ def test_a_service_that_fails_ends_its_own_test_and_everything_says_so(
         in (done.stderr)
     )
     run = Run.open(directory)
-    assert run.facts["load_ended"] - run.facts["started"] < 60
+    assert run.facts["load_ended"] - run.facts["started"] < 122, "the whole load would last so long"
     for words in (done.stderr, run.report().read_text()):
         assert "failed; the bound is 0.3" in words
     broken.delete()
@@ -209,7 +200,7 @@ def test_a_service_that_fails_ends_its_own_test_and_everything_says_so(
 
 def test_another_host_gets_load_only_by_its_name(service: Service, tmp_path: Path) -> None:
     # The ingress controller's own pod: in our cluster, and no address that the cluster gave this service.
-    pods = service.cluster.list("Pod", "mlk8s-system")
+    pods = live_pods(service.cluster, namespace="mlk8s-system")
     pod = next(item for item in pods if item["metadata"]["name"].startswith("traefik-"))
     ports = {port["name"]: port["containerPort"] for port in pod["spec"]["containers"][0]["ports"]}
     host = pod["status"]["podIP"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import fresh_namespace
+from e2e_tools import wait_for
 from pods import ask, create_pod, pod
 
 from mlk8s.local.handle import Local
@@ -42,6 +43,12 @@ class Scene:
         open_pairs = [pair for pair, is_open in zip(pairs, reached, strict=True) if is_open]
         return {client: {port for one, port in open_pairs if one == client} for client in clients}
 
+    def settles(self, expected: dict[str, set[int]]) -> None:
+        """Wait until the clients reach these ports and no others."""
+        end = time.monotonic() + 30
+        while (found := self.open_ports("".join(expected))) != expected:
+            assert time.monotonic() < end, found
+
 
 @pytest.fixture(scope="module")
 def scene(local_cluster: Local, namespace: str, python_pods: str) -> Iterator[Scene]:
@@ -62,12 +69,13 @@ def policy(scene: Scene) -> Iterator[Any]:
         body = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}}
         api.request("POST", POLICIES.format(scene.here), {**body, "spec": spec})
         names.append(name)
-        time.sleep(0.5)  # the time a policy may take to be in force
+        time.sleep(0.5)  # the time a policy may take to be in force where the machine is not busy
 
     yield create
     for name in names:
         api.delete(f"{POLICIES.format(scene.here)}/{name}")
-    time.sleep(0.5)
+    if names:
+        scene.settles({"a": ALL, "b": ALL, "c": ALL})
 
 
 SERVER = {"podSelector": {"matchLabels": {"role": "server"}}, "policyTypes": ["Ingress"]}
@@ -75,7 +83,7 @@ ALL = {WEB, SECOND, HIGH, ECHO}
 
 
 def test_without_a_policy_everything_is_open(scene: Scene) -> None:
-    assert scene.open_ports() == {"a": ALL, "b": ALL, "c": ALL}
+    scene.settles({"a": ALL, "b": ALL, "c": ALL})
 
 
 # `{a}` stands for the address of pod a
@@ -158,13 +166,13 @@ def test_ingress(scene: Scene, policy: Any, case: str) -> None:
     rules, expected = INGRESS[case]
     text = repr({**SERVER, **rules}).replace("{a}", scene.clients["a"])
     policy(eval(text))
-    assert scene.open_ports() == {"a": set(), "b": set(), "c": set(), **expected}
+    scene.settles({"a": set(), "b": set(), "c": set(), **expected})
 
 
 def test_policies_add_up(scene: Scene, policy: Any) -> None:
     policy({**SERVER, "ingress": [{"from": [{"podSelector": {"matchLabels": {"role": "a"}}}]}]})
     policy({**SERVER, "ingress": [{"ports": [{"port": HIGH}]}]})
-    assert scene.open_ports("ab") == {"a": ALL, "b": {HIGH}}
+    scene.settles({"a": ALL, "b": {HIGH}})
 
 
 EGRESS: dict[str, tuple[dict[str, Any], set[int]]] = {
@@ -190,7 +198,7 @@ def test_egress(scene: Scene, policy: Any, case: str) -> None:
     rules, expected = EGRESS[case]
     spec = {"podSelector": {"matchLabels": {"role": "a"}}, "policyTypes": ["Egress"], **rules}
     policy(eval(repr(spec).replace("{server}", scene.server)))
-    assert scene.open_ports("ab") == {"a": expected, "b": ALL}, "a pod that no policy selects stays open"
+    scene.settles({"a": expected, "b": ALL})  # a pod that no policy selects stays open
 
 
 def test_a_service_is_filtered_by_the_pods_behind_it(scene: Scene, policy: Any) -> None:
@@ -203,24 +211,32 @@ def test_a_service_is_filtered_by_the_pods_behind_it(scene: Scene, policy: Any) 
     path = f"/api/v1/namespaces/{scene.here}/services"
     address = scene.local.api().request("POST", path, service)["spec"]["clusterIP"]
     policy({**SERVER, "ingress": [{"from": [{"podSelector": {"matchLabels": {"role": "a"}}}]}]})
-    deadline = time.monotonic() + 5
-    while not scene.reaches("a", 80, address):
-        assert time.monotonic() < deadline, "the Service never came"
+    wait_for(lambda: scene.reaches("a", 80, address))
+    wait_for(lambda: not scene.reaches("b", WEB))  # the policy is in force
     assert not scene.reaches("b", 80, address)
 
 
 def test_the_machine_is_outside(scene: Scene, policy: Any) -> None:
     policy({**SERVER, "ingress": [{"from": [{"podSelector": {}}]}]})
-    with pytest.raises(OSError):
-        socket.create_connection((scene.server, WEB), timeout=1)
+    wait_for(lambda: not connects(scene.server, WEB))
     machine = scene.local.cluster.machine_address
     policy({**SERVER, "ingress": [{"from": [{"ipBlock": {"cidr": f"{machine}/32"}}]}]})
-    socket.create_connection((scene.server, WEB), timeout=1).close()
+    wait_for(lambda: connects(scene.server, WEB))
+
+
+def connects(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_a_new_pod_is_closed_from_its_first_packet(scene: Scene, policy: Any) -> None:
     policy({"podSelector": {"matchLabels": {"shut": "yes"}}, "policyTypes": ["Egress"]})
     first = [{"name": "FIRST", "value": f"{scene.server}:{WEB}"}]
+    known = create_pod(scene.local, scene.here, pod("shut", labels={"shut": "yes"}))
+    wait_for(lambda: ask(known, f"/tcp?to={scene.server}:{WEB}") != "open")  # the policy is in force
     for number in range(3):
         shut = create_pod(scene.local, scene.here, pod(f"shut-{number}", labels={"shut": "yes"}, env=first))
         assert ask(shut, "/first") != "open"
@@ -228,6 +244,7 @@ def test_a_new_pod_is_closed_from_its_first_packet(scene: Scene, policy: Any) ->
 
 def test_a_new_pod_is_known_to_its_peers_policies_from_its_first_packet(scene: Scene, policy: Any) -> None:
     policy({**SERVER, "ingress": [{"from": [{"podSelector": {"matchLabels": {"guest": "yes"}}}]}]})
+    wait_for(lambda: not scene.reaches("a", WEB))  # the policy is in force
     first = [{"name": "FIRST", "value": f"{scene.server}:{WEB}"}]
     for number in range(3):
         guest = create_pod(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
+from conftest import exists
+from e2e_tools import wait_for
 from pods import create_pod, pod
 
-from mlk8s.local.agent.api import ApiError
 from mlk8s.local.handle import Local
 
 CLAIMS = "/api/v1/namespaces/{}/persistentvolumeclaims"
@@ -32,21 +32,6 @@ def with_claim(name: str, claim_name: str, script: str) -> dict[str, Any]:
     return pod(name, script=script, volumes=[volume], mounts=mounts, restartPolicy="Never")
 
 
-def until(condition: Callable[[], bool], timeout: float = 30) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.1)
-
-
-def gone(local: Local, path: str) -> bool:
-    try:
-        local.api().get(path)
-    except ApiError as error:
-        return error.status == 404
-    return False
-
-
 def test_data_outlives_its_pod_and_goes_with_its_claim(
     local_cluster: Local, namespace: str, python_pods: str
 ) -> None:
@@ -56,19 +41,19 @@ def test_data_outlives_its_pod_and_goes_with_its_claim(
     create_pod(local_cluster, namespace, with_claim("writer", "data", WRITE))
     volume = api.get(f"{CLAIMS.format(namespace)}/data")["spec"]["volumeName"]
     directory = local_cluster.cluster.directory / "volumes" / volume
-    until(lambda: (directory / "x").exists())
+    wait_for(lambda: (directory / "x").exists())
     assert (directory / "x").stat().st_uid == 10001, "the pod's own user wrote it"
 
     api.delete(f"/api/v1/namespaces/{namespace}/pods/writer")
-    until(lambda: gone(local_cluster, f"/api/v1/namespaces/{namespace}/pods/writer"))
+    wait_for(lambda: not exists(api, f"/api/v1/namespaces/{namespace}/pods/writer"))
     create_pod(local_cluster, namespace, with_claim("reader", "data", READ))
     path = f"/api/v1/namespaces/{namespace}/pods/reader"
-    until(lambda: api.get(path)["status"]["phase"] in ("Succeeded", "Failed"))
+    wait_for(lambda: api.get(path)["status"]["phase"] in ("Succeeded", "Failed"))
     assert api.get(path)["status"]["phase"] == "Succeeded", "the second pod did not find the data"
 
     api.delete(path)
     api.delete(f"{CLAIMS.format(namespace)}/data")
-    until(lambda: gone(local_cluster, f"/api/v1/persistentvolumes/{volume}"))
+    wait_for(lambda: not exists(api, f"/api/v1/persistentvolumes/{volume}"))
     assert not directory.exists()
 
 
@@ -85,10 +70,10 @@ def test_retain_keeps_the_data(local_cluster: Local, namespace: str, python_pods
     api.apply("/apis/storage.k8s.io/v1/storageclasses/test-retain", storage_class)
     claim(local_cluster, namespace, "kept", storageClassName="test-retain")
     path = f"{CLAIMS.format(namespace)}/kept"
-    until(lambda: api.get(path)["status"]["phase"] == "Bound")
+    wait_for(lambda: api.get(path)["status"]["phase"] == "Bound")
     volume = api.get(path)["spec"]["volumeName"]
     api.delete(path)
-    until(lambda: api.get(f"/api/v1/persistentvolumes/{volume}")["status"]["phase"] == "Released")
+    wait_for(lambda: api.get(f"/api/v1/persistentvolumes/{volume}")["status"]["phase"] == "Released")
     time.sleep(1)
     assert (local_cluster.cluster.directory / "volumes" / volume).is_dir()
     api.delete(f"/api/v1/persistentvolumes/{volume}")
@@ -110,4 +95,4 @@ def test_a_block_volume_is_refused_with_a_reason(
         events = local_cluster.api().get(f"/api/v1/namespaces/{namespace}/events")["items"]
         return any(item["reason"] == "ProvisioningFailed" and "block" in item["message"] for item in events)
 
-    until(told)
+    wait_for(told)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
+from e2e_tools import live_pods, wait_for
 from pods import create_pod, pod
 
 from mlk8s.clients.cluster import Cluster
@@ -46,15 +45,6 @@ def quantity(text: str) -> float:
     return float(text)
 
 
-def eventually(read: Callable[[], Any], within: float) -> Any:
-    """The first answer that is something."""
-    end = time.monotonic() + within
-    while not (answer := read()):
-        assert time.monotonic() < end, "nothing came"
-        time.sleep(0.3)
-    return answer
-
-
 def items(cluster: Cluster, path: str) -> list[dict[str, Any]]:
     from mlk8s.errors import NotFound
 
@@ -73,12 +63,10 @@ def test_a_pods_metric_reaches_the_hpa_exactly(
     create_pod(local_cluster, namespace, manifest)
     for version in ("v1beta1", "v1beta2"):
         path = f"/apis/custom.metrics.k8s.io/{version}/namespaces/{namespace}/pods/*/requests_in_flight"
-        (found,) = eventually(lambda path=path: items(cluster, path), 40)
+        (found,) = wait_for(lambda path=path: items(cluster, path))  # type: ignore[misc]
         assert found["describedObject"]["name"] == "flying"
-    end = time.monotonic() + 20  # a window that the pod's first seconds fill only in part says less
-    while abs((value := quantity(items(cluster, path)[0]["value"])) - 2.5) > 0.2:
-        assert time.monotonic() < end, value
-        time.sleep(0.5)
+    # A window that the pod's first seconds fill only in part says less.
+    wait_for(lambda: [item for item in items(cluster, path) if abs(quantity(item["value"]) - 2.5) <= 0.2])
     (sample,) = Prometheus(cluster, str(discover(cluster).prometheus)).query(
         f'requests_in_flight_seconds_total{{namespace="{namespace}"}}'
     )
@@ -87,11 +75,13 @@ def test_a_pods_metric_reaches_the_hpa_exactly(
 
 
 def test_cpu_and_memory_of_nodes_and_pods(cluster: Cluster, local_cluster: Local) -> None:
-    (node,) = eventually(lambda: items(cluster, "/apis/metrics.k8s.io/v1beta1/nodes"), 30)
+    (node,) = wait_for(lambda: items(cluster, "/apis/metrics.k8s.io/v1beta1/nodes"))
     assert node["metadata"]["name"] == local_cluster.cluster.node_name
     assert 0 < quantity(node["usage"]["cpu"]) < 64
-    pods = items(cluster, "/apis/metrics.k8s.io/v1beta1/namespaces/mlk8s-system/pods")
-    (traefik,) = [p for p in pods if p["metadata"]["name"].startswith("traefik-")]
+    path = "/apis/metrics.k8s.io/v1beta1/namespaces/mlk8s-system/pods"
+    found = live_pods(cluster, "app.kubernetes.io/name=traefik", "mlk8s-system")
+    (name,) = (item["metadata"]["name"] for item in found)
+    (traefik,) = wait_for(lambda: [p for p in items(cluster, path) if p["metadata"]["name"] == name])
     (container,) = traefik["containers"]
     assert container["name"] == "traefik"
     assert 10 * 2**20 < quantity(container["usage"]["memory"]) < 256 * 2**20
@@ -111,7 +101,7 @@ def test_everybody_may_read_what_the_platform_is_and_nobody_its_keys(cluster: Cl
 
 def test_installing_again_heals_and_restarts_nothing_else(cluster: Cluster, local_cluster: Local) -> None:
     def pods() -> dict[str, str]:
-        found = cluster.list("Pod", "mlk8s-system")
+        found = live_pods(cluster, namespace="mlk8s-system")
         return {p["metadata"]["labels"]["app.kubernetes.io/name"]: p["metadata"]["uid"] for p in found}
 
     platform.install(local_cluster)  # the code of this moment: another commit may have made the cluster
@@ -123,7 +113,7 @@ def test_installing_again_heals_and_restarts_nothing_else(cluster: Cluster, loca
     assert discover(cluster) == said
     # The old pod of a Deployment that was made again goes when the garbage collector has come to it. Whatever
     # optional part other tests have installed stays as it is, too.
-    eventually(lambda: changes(before, pods()) == {"traefik", "prometheus-adapter"}, within=60)
+    wait_for(lambda: changes(before, pods()) == {"traefik", "prometheus-adapter"})
     assert {"prometheus", "seaweedfs"} <= set(before)
 
 

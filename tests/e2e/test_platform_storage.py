@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from e2e_tools import wait_for
 
 from mlk8s.clients.cluster import Cluster
 from mlk8s.clients.platform import discover
@@ -17,7 +18,8 @@ from mlk8s.storage.credentials import StorageConfig
 from mlk8s.storage.failures import StorageUnreachable
 from mlk8s.storage.store import Store
 
-# What a pod of the pipeline's image sees; each line of its log is one fact.
+# What a pod of the pipeline's image sees; each line of its log is one fact. A DNS server that says nothing is
+# asked again after 5 s.
 INSIDE = """
 import socket, time
 from mlk8s.storage.store import Store
@@ -30,7 +32,7 @@ began = time.monotonic()
 try:
     print("outside", socket.gethostbyname("example.org"))
 except socket.gaierror as error:
-    print("outside", error.errno == socket.EAI_NONAME, time.monotonic() - began < 1)
+    print("outside", error.errno == socket.EAI_NONAME, time.monotonic() - began < 4)
 for port in (8333, 8888, 9333, 23646):
     try:
         socket.create_connection((ADDRESS, port), 1).close()
@@ -83,7 +85,7 @@ def test_without_the_keys_nothing_is_given(outside: StorageConfig) -> None:
         ("PUT", "/models/test-outside/two"),
         ("GET", "/"),
     ):
-        connection = http.client.HTTPConnection(address, timeout=5)
+        connection = http.client.HTTPConnection(address, timeout=30)
         connection.request(method, path, body=b"x" if method == "PUT" else None)
         assert connection.getresponse().status == 403, (method, path)
         connection.close()
@@ -124,13 +126,8 @@ def test_a_pod_reaches_storage_by_name_and_nothing_else_of_it(
     }
     metadata = {"name": "inside", "namespace": namespace}
     cluster.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-    end = time.monotonic() + 60
-    while (found := cluster.get("Pod", "inside", namespace))["status"].get("phase") not in (
-        "Succeeded",
-        "Failed",
-    ):
-        assert time.monotonic() < end, found["status"]
-        time.sleep(0.2)
+    ends = ("Succeeded", "Failed")
+    wait_for(lambda: cluster.get("Pod", "inside", namespace)["status"].get("phase") in ends)
     log = cluster.logs("inside", namespace).splitlines()
     service = cluster.get("Service", "kubernetes", "default")
     assert log == [
@@ -152,7 +149,7 @@ def test_objects_outlive_the_pod(cluster: Cluster, outside: StorageConfig) -> No
     store.put("large", bytes(5_000_000))
     (pod,) = storage_pods(cluster)
     cluster.delete("Pod", pod["metadata"]["name"], "mlk8s-system")
-    end, missing = time.monotonic() + 60, "the new pod"
+    end, missing = time.monotonic() + 120, "the new pod"
     while missing:
         assert time.monotonic() < end, missing
         pods = storage_pods(cluster)

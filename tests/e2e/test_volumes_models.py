@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-import time
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from e2e_tools import wait_for
 from onnx_models import ROW, scaling
 from pods import IMAGE, create_pod, pod
 
@@ -164,8 +165,17 @@ def web(local_cluster: Local, k8s: Kubernetes, model: ModelRef, python_pods: str
     volume = {"name": "files", "secret": {"secretName": "files"}}
     mounts = [{"name": "files", "mountPath": "/files"}]
     manifest = pod("files", script=SERVER, labels={"app": "files"}, volumes=[volume], mounts=mounts)
-    create_pod(local_cluster, k8s.namespace, manifest)
+    address = create_pod(local_cluster, k8s.namespace, manifest)
+    wait_for(lambda: all(listens(address, port["port"]) for port in ports))
     return Web(f"https://{host}:8443", f"https://{host}:8444")
+
+
+def listens(address: str, port: Any) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def answer(service: Service) -> float:
@@ -308,17 +318,13 @@ def test_data_stays_unless_its_spec_lets_it_go(k8s: Kubernetes, model: ModelRef)
     mounts = {item["name"]: item["mountPath"] for item in found["spec"]["containers"][0]["volumeMounts"]}
     assert (mounts["kept"], mounts["scratch"]) == ("/volumes/kept", "/data")
     service.delete()
-    deadline = time.monotonic() + 30
-    while k8s.cluster.find("PersistentVolumeClaim", "cached-scratch") is not None:
-        assert time.monotonic() < deadline, "the claim that may go is still there"
-        time.sleep(0.2)
+    wait_for(lambda: k8s.cluster.find("PersistentVolumeClaim", "cached-scratch") is None)  # which may go
     kept = k8s.cluster.get("PersistentVolumeClaim", "cached-kept")
     assert kept["status"]["phase"] == "Bound"
     service.delete(data=True)
-    deadline = time.monotonic() + 30
-    while k8s.cluster.find("PersistentVolumeClaim", "cached-kept") is not None:
-        assert time.monotonic() < deadline, "the claim that was asked to go is still there"
-        time.sleep(0.2)
+    wait_for(
+        lambda: k8s.cluster.find("PersistentVolumeClaim", "cached-kept") is None
+    )  # which was asked to go
     with pytest.raises(UsageError, match="which is there already"):
         k8s.apply(mlk8s.Volume(name="again", claim="weights"))
 
@@ -330,15 +336,12 @@ def test_more_than_the_disk_has_is_not_granted(k8s: Kubernetes, python_pods: str
     manifest["metadata"]["namespace"] = k8s.namespace
     assert manifest["spec"]["containers"][0]["image"] == IMAGE
     k8s.cluster.create(manifest)
-    deadline = time.monotonic() + 30
-    while True:
-        events = k8s.cluster.list("Event")
-        told = [item["message"] for item in events if item["reason"] == "ProvisioningFailed"]
-        if told:
-            break
-        assert time.monotonic() < deadline, "nobody says why"
-        time.sleep(0.2)
-    assert "1Pi was asked for" in told[0]
+
+    def told() -> bool:
+        failed = [item for item in k8s.cluster.list("Event") if item["reason"] == "ProvisioningFailed"]
+        return any("1Pi was asked for" in item["message"] for item in failed)
+
+    wait_for(told)
 
 
 def test_a_published_digest_is_not_overruled(k8s: Kubernetes, model: ModelRef) -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
-from e2e_tools import live_pods
+from e2e_tools import live_pods, wait_for
 
 import mlk8s
-from mlk8s.errors import Conflict, NotFound, RolloutFailed
+from mlk8s.errors import ClusterError, Conflict, NotFound, RolloutFailed
 from mlk8s.operations.connection import Kubernetes
 from mlk8s.spec.container import Container, Probe, Probes
 from mlk8s.spec.resources import Resources
@@ -74,10 +72,18 @@ def ask(k8s: Kubernetes, pod: str, path: str = "") -> dict[str, Any]:
     return dict(json.loads(k8s.cluster.raw("GET", where)))
 
 
+def peer_of(k8s: Kubernetes, pod: str, name: str) -> dict[str, Any] | None:
+    """What a pod hears from another by its name; None until the cluster's DNS knows the name."""
+    try:
+        return ask(k8s, pod, f"peer/{name}")
+    except ClusterError:
+        return None
+
+
 def mlk8s_command(k8s: Kubernetes, local_cluster: Any, *arguments: str, stdin: str = "") -> None:
     place = ["-n", k8s.namespace, "--kubeconfig", str(local_cluster.kubeconfig)]
     command = [sys.executable, "-m", "mlk8s", *arguments, *place]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, input=stdin)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, input=stdin)
     assert done.returncode == 0, done.stderr
 
 
@@ -85,23 +91,17 @@ def uid(k8s: Kubernetes, pod: str) -> str:
     return str(k8s.cluster.get("Pod", pod)["metadata"]["uid"])
 
 
-def until(check: Callable[[], bool], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end
-        time.sleep(0.2)
-
-
 def test_pods_have_stable_names_that_dns_resolves(k8s: Kubernetes, members: mlk8s.StatefulSet) -> None:
-    done = k8s.apply(members, timeout=90)
+    done = k8s.apply(members)
     assert (done.kind, done.name, done.namespace) == ("StatefulSet", "members", k8s.namespace)
     assert "StatefulSet/members" in done.objects
     first = k8s.cluster.get("Pod", "members-0")
     second = k8s.cluster.get("Pod", "members-1")
     assert first["status"]["startTime"] <= second["status"]["startTime"]
-    peer = ask(k8s, "members-0", "peer/members-1.members")
+    peer = wait_for(lambda: peer_of(k8s, "members-0", "members-1.members"))
     assert (peer["pod"], peer["address"]) == ("members-1", second["status"]["podIP"])
-    assert ask(k8s, "members-1", "peer/members-0.members")["pod"] == "members-0"
+    peer = wait_for(lambda: peer_of(k8s, "members-1", "members-0.members"))
+    assert peer["pod"] == "members-0"
     again = k8s.apply(members)
     assert again.objects == done.objects
     assert (uid(k8s, "members-0"), uid(k8s, "members-1")) == (
@@ -114,7 +114,7 @@ def test_storage_outlives_its_pod_and_a_scale_down(k8s: Kubernetes, members: mlk
     born, before = ask(k8s, "members-1")["born"], uid(k8s, "members-1")
     assert born != ask(k8s, "members-0")["born"]
     k8s.cluster.delete("Pod", "members-1")
-    until(
+    wait_for(
         lambda: (
             (k8s.cluster.find("Pod", "members-1") or {"metadata": {"uid": before}})["metadata"]["uid"]
             != before
@@ -147,10 +147,10 @@ def test_a_broken_update_is_named_and_the_next_one_cures_it(
     (container,) = members.containers
     broken = members.replace(containers=(container.replace(command=("/no/such/program",)),))
     with pytest.raises(RolloutFailed, match=r"/no/such/program"):
-        k8s.apply(broken, timeout=60)
+        k8s.apply(broken)
     assert ask(k8s, "members-0")["version"] == "two", "the first pod must not be touched"
     said: list[str] = []
-    k8s.apply(members, say=said.append, timeout=60)
+    k8s.apply(members, say=said.append)
     assert [ask(k8s, f"members-{n}")["version"] for n in (0, 1)] == ["one", "one"]
     assert any("deleting members-1 of the old revision" in line for line in said)
 

@@ -27,7 +27,7 @@ def blocks(count: int, weight: int = 20) -> list[Block]:
 
 
 def play(
-    directory: Path, *, count: int = 400, pause: float = 0.2, before: int = 0, live: bool | None = None
+    directory: Path, *, count: int = 2000, pause: float = 0.2, before: int = 0, live: bool | None = None
 ) -> CanaryResult:
     """Show a block each `pause` seconds until there are none, or somebody ends it; the first ones not."""
     judge, began = Judge(ANALYSIS), time.monotonic()

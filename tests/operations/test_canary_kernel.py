@@ -88,9 +88,9 @@ def test_hold_goes_on_and_rollback_needs_a_yes(way: str, kernel: Kernel, tmp_pat
     assert "iris: s3://models/iris/2 rolled back" in left[-1]["text/html"]
     assert "asked: resume" in left[-1]["text/html"], "what was said stays"
     assert 'alt="A canary over ' in left[-1]["text/html"]
-    reply = client.get_shell_msg(timeout=30)
+    reply = client.get_shell_msg(timeout=60)
     while reply["parent_header"]["msg_id"] != following:
-        reply = client.get_shell_msg(timeout=30)
+        reply = client.get_shell_msg(timeout=60)
     assert reply["content"]["status"] == "ok", "the cell that was sent meanwhile runs after it"
 
 
@@ -98,7 +98,7 @@ def test_hold_goes_on_and_rollback_needs_a_yes(way: str, kernel: Kernel, tmp_pat
 def test_seen_view_shows_weight_requests_intervals_evidence_and_prints_nothing(
     kernel: Kernel, tmp_path: Path
 ) -> None:
-    front = Front(kernel[1], cell(tmp_path, ", count=65, before=40"))
+    front = Front(kernel[1], cell(tmp_path, ", count=100, before=40"))
     front.until(lambda: front.named("ButtonModel"))
     front.seen()
     words = (

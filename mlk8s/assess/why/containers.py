@@ -20,7 +20,8 @@ _QUICK = 10.0  # seconds that a start may take: what ends sooner has never worke
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "PreCreateHookError", "PostStartHookError"}
 NODE_DELAY = re.compile(
     r"failed to sync (configmap|secret) cache|timed out waiting for the condition"
-    r"|failed to reserve (container|sandbox) name|deadline ?exceeded|code = Unavailable",
+    r"|failed to reserve (container|sandbox) name|deadline ?exceeded|code = Unavailable"
+    r"|PVC is not bound",  # a pod has a node only when its claim is bound; the claim's phase says so later
     re.IGNORECASE,
 )
 _NO_COMMAND = re.compile(r"executable file not found|no such file or directory|permission denied")
