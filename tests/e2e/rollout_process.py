@@ -13,22 +13,25 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from e2e_tools import wait_for
+
 import mlk8s
 from mlk8s.clients.cluster import Cluster
+from mlk8s.clients.prometheus import Prometheus
+from mlk8s.errors import Mlk8sError
 
 QUICK: dict[str, Any] = {
     "alpha": 0.1, "beta": 0.1, "errors": "independent", "margin": None, "block": "4s", "bake": "4s",
     "deadline": "90s", "min_weight": 30, "max_weight": 50,
 }  # fmt: skip
 ERRORS = mlk8s.Analysis(slo=mlk8s.Slo(errors=0.2), **QUICK)
-PATIENT = ERRORS.replace(bake="60s", deadline="5m")
-"""Goes on for long enough to be disturbed."""
+PATIENT = ERRORS.replace(bake="10m", deadline="20m")
+"""Goes on until it is disturbed, however long that takes."""
 
 SERVICE = "prometheus-of-a-test"
 WAY = f"mlk8s-system/{SERVICE}:9090"
@@ -97,7 +100,7 @@ class controller:
         self._reader.join()
         print("\n".join(self.lines))
 
-    def until(self, text: str, seconds: float = 60.0) -> None:
+    def until(self, text: str, seconds: float = 90.0) -> None:
         """Wait for a line with the text, after the one that was waited for before."""
 
         def found() -> bool:
@@ -107,9 +110,9 @@ class controller:
                     return True
             return False
 
-        wait_for(found, seconds, lambda: f"{text!r} in:\n" + "\n".join(self.lines))
+        wait_for(found, seconds)
 
-    def wait(self, seconds: float = 30.0) -> int:
+    def wait(self, seconds: float = 90.0) -> int:
         """Wait for its end, and return its exit code."""
         return self._process.wait(seconds)
 
@@ -121,19 +124,20 @@ class controller:
 
 
 def prometheus(cluster: Cluster, name: str) -> None:
-    """Let the test's own Service lead to the cluster's Prometheus, or to nothing."""
+    """Let the test's own Service lead to the cluster's Prometheus, or to nothing, and wait until it does."""
     cluster.apply({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": SERVICE, "namespace": cluster.namespace},
         "spec": {"selector": {"app.kubernetes.io/name": name}, "ports": [{"port": 9090}]},
     })  # fmt: skip
+    found = Prometheus(cluster, WAY)
 
+    def answers() -> bool:
+        try:
+            return bool(found.query("vector(1)"))
+        except Mlk8sError:
+            return False
 
-def wait_for(true: Callable[[], Any], seconds: float = 20.0, told: Callable[[], str] = lambda: "") -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds:g} s {told()}"
-        time.sleep(0.1)
+    wait_for(lambda: answers() == (name == "prometheus"))
 
 
 def die_at_new_steps(file: Path) -> None:

@@ -86,7 +86,7 @@ def test_good_colour_is_judged_twice_through_a_kill(
 ) -> None:  # fmt: skip
     k8s.deploy(spec.replace(model=models["2"]))
     with service.background([ROW], rps=20) as background:
-        patient = ERRORS.replace(bake="12s")
+        patient = ERRORS.replace(bake="24s", deadline="5m")  # long enough to be seen at work, and killed
         with controller(local_cluster, k8s, patient, tmp_path / "first") as first:
             wait_for(lambda: stage(k8s) == "after-switch")
             with pytest.raises(Conflict, match=f":{first.pid}:"):

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e_tools import wait_for
 from onnx_models import ROW, broken, scaling
-from rollout_process import ERRORS, Place, controller, wait_for
+from rollout_process import ERRORS, Place, controller
 
 import mlk8s
 from mlk8s.clients.cluster import Cluster
@@ -26,7 +27,8 @@ NAME = "mortal"
 LEASE = f"mlk8s-canary-{NAME}"
 # one process after the other, most of a minute of work for each ten
 pytestmark = pytest.mark.timeout(900)
-BAKED = ERRORS.replace(bake="8s", deadline="5m")
+ANALYSIS = ERRORS.replace(deadline="10m")
+BAKED = ANALYSIS.replace(bake="8s")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def test_failing_version_is_rolled_back(
 ) -> None:
     model = service.status().model
     with never_empty(k8s), service.background([ROW], rps=25) as background:
-        killed = dies_at_every_step(k8s, service, models["3"], ERRORS, place, deaths)
+        killed = dies_at_every_step(k8s, service, models["3"], ANALYSIS, place, deaths)
         over = time.time()
         wait_for(lambda: background.records[-1].time > over + 1)
     assert background.failures(exclude_version="3") == (), background.summary()

@@ -10,7 +10,6 @@ import base64
 import json
 import shutil
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from e2e_tools import wait_for
 from onnx_models import ROW, scaling
 
 import mlk8s
@@ -69,14 +69,12 @@ def registry(local_cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> It
             [*network, "docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log
         )
         try:
-            deadline = time.monotonic() + 20
-            while not _answers(address):
-                assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.1)
+            wait_for(lambda: _answers(address) or process.poll() is not None)
+            assert process.poll() is None, (folder / "log").read_text()
             yield address
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _answers(address: str) -> bool:
