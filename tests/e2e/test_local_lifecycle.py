@@ -93,6 +93,7 @@ def test_up_repairs_after_a_kill_of_all(up: Callable[[], Local]) -> None:
 
 def test_after_a_reboot_pods_and_data_come_back(up: Callable[[], Local]) -> None:
     local = up()
+    python_image(local)
     create_pod(local, "default", pod("survivor"))
     started = container_started(local)
     # What a reboot takes: every process and mount, links, routes, tables and control groups. The disk stays.
