@@ -120,7 +120,8 @@ class _Kept:
         items: Manifests, version: str | None,
     ) -> None:  # fmt: skip
         self._lock, self._began = Lock(), time.monotonic()
-        self._objects = {item["metadata"]["uid"]: item for item in items}
+        # By name: one that was made anew takes the place of the old one, whose end may have gone unseen.
+        self._objects = {item["metadata"]["name"]: item for item in items}
         self._watch: Watch | None = None
         self._refused = self._closed = False
 
@@ -168,8 +169,8 @@ class _Kept:
         for change, item in watch:
             with self._lock:
                 if change == "DELETED":
-                    self._objects.pop(item["metadata"]["uid"], None)
+                    self._objects.pop(item["metadata"]["name"], None)
                 else:
-                    self._objects[item["metadata"]["uid"]] = item
+                    self._objects[item["metadata"]["name"]] = item
         with self._lock:
             self._watch = None
