@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_tools import wait_for
+from e2e_tools import live_pods, wait_for
 from onnx_models import ROW, broken, scaling
 
 import mlk8s
@@ -150,8 +150,7 @@ def test_whoever_asks_can_end_it_and_without_requests_it_waits(
 def test_held_nothing_is_switched_and_without_a_pod_it_is_left(
     k8s: Kubernetes, service: Service, tmp_path: Path
 ) -> None:
-    status = service.colours().status()
-    idle = NAME if status.live == "green" else f"{NAME}-green"
+    status, idle = service.colours().status(), idle_of(service)
     said: list[str] = []
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(judge, service, tmp_path, inputs=[ROW], say=said.append, blind=6.0)
@@ -195,6 +194,47 @@ def test_way_back_that_fails_is_tried_again_and_told(
     assert result.outcome == "rolled back"
     assert any(f"by hand: `kubectl patch service -n {k8s.namespace} {NAME}" in line for line in said), said
     assert service.status().model == models["2"]
+
+
+def test_while_pods_start_a_rollback_is_heeded(k8s: Kubernetes, service: Service, tmp_path: Path) -> None:
+    status, idle = service.colours().status(), idle_of(service)
+    anew = {"metadata": {"annotations": {"anew": "yes"}}}
+    k8s.cluster.patch(
+        "Deployment", idle, {"spec": {"minReadySeconds": 100, "template": anew}}, manager="a-test"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(judge, service, tmp_path)
+        wait_for(lambda: stage(k8s) == "starting")
+        service.colours().abort()
+        result = running.result(60)
+    assert result.outcome == "rolled back"
+    assert "asked for it" in result.why[0]
+    assert service.colours().status().live == status.live
+    k8s.cluster.patch("Deployment", idle, {"spec": {"minReadySeconds": None}}, manager="a-test")
+
+
+def test_what_nobody_scrapes_is_not_promoted_at_the_deadline(
+    k8s: Kubernetes, service: Service, spec: mlk8s.ModelService, models: dict[str, str], tmp_path: Path
+) -> None:
+    service.colours().finish(now=True)
+    k8s.deploy(spec.replace(model=models["4"]))
+    status, said = service.colours().status(), list[str]()
+    analysis = ERRORS.replace(bake="56s", deadline="60s", at_deadline="promote")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(judge, service, tmp_path, analysis, inputs=[ROW], say=said.append)
+        wait_for(lambda: stage(k8s) == "before-switch")
+        for pod in live_pods(k8s.cluster, f"app.kubernetes.io/instance={idle_of(service)}"):
+            body = {"metadata": {"annotations": {"prometheus.io/scrape": "false"}}}
+            k8s.cluster.patch("Pod", pod["metadata"]["name"], body)
+        result = running.result(150)
+    assert result.outcome == "inconclusive", said
+    assert any("Prometheus has no samples of the pods of" in line for line in said), said
+    assert (service.colours().status().live, service.status().model) == (status.live, models["2"])
+
+
+def idle_of(service: Service) -> str:
+    """Return the Deployment of the colour without the users' requests."""
+    return NAME if service.colours().status().live == "green" else f"{NAME}-green"
 
 
 def place_pods(k8s: Kubernetes, name: str, node: str | None, replicas: int) -> None:

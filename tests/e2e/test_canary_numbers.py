@@ -47,19 +47,21 @@ def lies(self):
             if code == 500:
                 child._buckets[-1].set(nan)
     elif seen["version"] == "falls" and seen["requests"] > 40:
-        seen["silent"] = seen["silent"] or time.time() + 10.5
-        if time.time() < seen["silent"]:
-            raise RuntimeError("not now")
+        if seen["scrapes"] == 2:
+            seen["silent"] = seen["silent"] or time.time() + 13
+            if time.time() < seen["silent"]:
+                raise RuntimeError("not now")
         seen["scrapes"] += 1
-        for child in self._bound.values() if seen["scrapes"] > 3 else ():
+        for child in self._bound.values() if seen["scrapes"] > 5 else ():
             for number, bucket in enumerate(child._buckets):
                 bucket.set(0 if number else 40 - seen["scrapes"])
     return text(self)
 
 Metrics.__init__, Model.run, Metrics.text = remembers, fails, lies
 """
-"""Version "nan" fails every other request, and what it exposes of those is NaN. Version "falls" answers no
-scrape for a while; then three are right, and from then on its counters fall at each, without a restart."""
+"""Version "nan" fails every other request, and what it exposes of those is NaN. Of version "falls"
+two scrapes are right, then none is answered for a while; three more are right, and from then on its counters
+fall at each, without a restart."""
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,7 @@ def rollouts(
     bucket, config = f"s3://models/{k8s.namespace}", k8s.storage()
     names = ("1", "nan", "falls")
     urls = {name: upload_model(scaling(2.0), f"{bucket}/{name}", config=config).url for name in names}
-    falls = ERRORS.replace(block="3s", bake="40s", deadline="42s")
+    falls = ERRORS.replace(block="3s", bake="50s", deadline="54s")
     policies = {"falls": (falls, 60.0), "nan": (ERRORS, 6.0)}  # the longer one begins first
     found: dict[str, Rollout] = {}
     with ExitStack() as stack:
@@ -150,7 +152,7 @@ def test_counters_that_fall_without_a_restart_and_a_silent_endpoint_end_as_the_p
     seen.process.until("Prometheus has no samples of the canary's pods")
     seen.process.until("sees the canary again")
     seen.process.until('_count{code="200"} fell without a restart; the weight is held')
-    seen.process.until("roll back: 42 s are over without enough evidence")
+    seen.process.until("roll back: 54 s are over without enough evidence")
     silent = [line for line in seen.process.lines if "no samples of" in line and "is held" in line]
     assert re.search(seen.pod, silent[0])
     found = seen.ended(k8s)
