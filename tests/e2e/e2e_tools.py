@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,6 +82,15 @@ def live_pods(cluster: Cluster, labels: str = "", namespace: str | None = None) 
 def uids(pods: list[dict[str, Any]]) -> set[str]:
     """Return who the pods are; a restart in place keeps a pod's UID."""
     return {item["metadata"]["uid"] for item in pods}
+
+
+def connects(host: str, port: int, timeout: float = 1.0) -> bool:
+    """Return whether somebody listens, as seen from the machine."""
+    try:
+        socket.create_connection((host, port), timeout=timeout).close()
+    except OSError:
+        return False
+    return True
 
 
 def wait_for(true: Callable[[], T], seconds: float = 90.0) -> T:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e_tools import wait_for
+from e2e_tools import connects, wait_for
 from machine_facts import facts
 from pods import create_pod, pod, python_image, wait_for_pod
 
@@ -111,14 +111,6 @@ def test_after_a_reboot_pods_and_data_come_back(up: Callable[[], Local]) -> None
 def container_started(local: Local) -> str:
     status = local.api().get("/api/v1/namespaces/default/pods/survivor")["status"]
     return str(status["containerStatuses"][0]["state"].get("running", {}).get("startedAt", ""))
-
-
-def connects(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def test_without_the_veth_nothing_takes_the_default_route(up: Callable[[], Local]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import fresh_namespace
-from e2e_tools import wait_for
+from e2e_tools import connects, wait_for
 from pods import ask, create_pod, pod
 
 from mlk8s.local.handle import Local
@@ -222,14 +221,6 @@ def test_the_machine_is_outside(scene: Scene, policy: Any) -> None:
     machine = scene.local.cluster.machine_address
     policy({**SERVER, "ingress": [{"from": [{"ipBlock": {"cidr": f"{machine}/32"}}]}]})
     wait_for(lambda: connects(scene.server, WEB))
-
-
-def connects(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def test_a_new_pod_is_closed_from_its_first_packet(scene: Scene, policy: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from e2e_tools import wait_for
+from e2e_tools import connects, wait_for
 from onnx_models import ROW, scaling
 from pods import IMAGE, create_pod, pod
 
@@ -166,16 +165,8 @@ def web(local_cluster: Local, k8s: Kubernetes, model: ModelRef, python_pods: str
     mounts = [{"name": "files", "mountPath": "/files"}]
     manifest = pod("files", script=SERVER, labels={"app": "files"}, volumes=[volume], mounts=mounts)
     address = create_pod(local_cluster, k8s.namespace, manifest)
-    wait_for(lambda: all(listens(address, port["port"]) for port in ports))
+    wait_for(lambda: all(connects(address, port["port"], timeout=5) for port in ports))
     return Web(f"https://{host}:8443", f"https://{host}:8444")
-
-
-def listens(address: str, port: Any) -> bool:
-    try:
-        socket.create_connection((address, port), timeout=5).close()
-    except OSError:
-        return False
-    return True
 
 
 def answer(service: Service) -> float:
